@@ -1,0 +1,139 @@
+"""What must never be read in a log or an error text, and how it is taken out.
+
+Two nets: exact values that this process knows to be secret, and shapes that secrets usually have.
+"""
+
+import logging
+import os
+import re
+import threading
+from collections import Counter
+from typing import Final
+
+MASK: Final = "[redacted]"
+"""Stands where a secret stood."""
+
+# A shorter value would also be found inside ordinary words.
+_MIN_SECRET_CHARS = 6
+
+_SHAPES: Final = (
+    (
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL),
+        MASK,
+    ),
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*"), MASK),
+    (
+        re.compile(
+            r"(?i)([?&](?:api[_-]?key|key|token|access_token|secret|password)=)[^&\s\"'<>]+"
+        ),
+        rf"\1{MASK}",
+    ),
+)
+
+
+class _KnownSecrets:
+    """The exact values, compiled into one pattern."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards both fields; facades register from many threads
+        self._values: Counter[str] = Counter()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, value: str) -> None:
+        with self._lock:
+            self._values[value] += 1
+            if self._values[value] == 1:
+                self._compile()
+
+    def remove(self, value: str) -> None:
+        with self._lock:
+            self._values[value] -= 1
+            if self._values[value] <= 0:
+                del self._values[value]
+                self._compile()
+
+    def _compile(self) -> None:
+        # Longest first, so that a secret inside another does not leave the rest standing.
+        ordered = sorted(self._values, key=len, reverse=True)
+        texts = "|".join(re.escape(known) for known in ordered)
+        self._pattern = re.compile(texts) if texts else None
+
+    def mask(self, text: str) -> str:
+        pattern = self._pattern
+        return text if pattern is None else pattern.sub(MASK, text)
+
+    def renew_lock(self) -> None:
+        """Replace the lock in a fork child, where another thread may have held it for ever."""
+        self._lock = threading.Lock()
+
+
+_known = _KnownSecrets()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_known.renew_lock)
+
+
+def register_secret(value: str) -> None:
+    """Make `redact` take out this exact value from now on.
+
+    Args:
+        value: A key, password or token; ignored if shorter than 6 characters.
+    """
+    if len(value) >= _MIN_SECRET_CHARS:
+        _known.add(value)
+
+
+def forget_secret(value: str) -> None:
+    """Take back one `register_secret` of this value; the last one ends its redaction.
+
+    Args:
+        value: A value that was registered.
+    """
+    if len(value) >= _MIN_SECRET_CHARS:
+        _known.remove(value)
+
+
+def redact(text: str) -> str:
+    """Return the text with known secrets and what looks like one replaced by `[redacted]`.
+
+    Args:
+        text: Anything that is about to be shown: an error body, a log line.
+    """
+    text = _known.mask(text)
+    for shape, replacement in _SHAPES:
+        text = shape.sub(replacement, text)
+    return text
+
+
+class RedactingFilter(logging.Filter):
+    """Takes secrets out of a log record before any handler sees it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask the message and the traceback; let every record pass."""
+        message = record.getMessage()
+        masked = redact(message)
+        if masked != message:
+            record.msg, record.args = masked, ()
+        if record.exc_info and not record.exc_text:
+            # A handler prints exc_text as it is instead of formatting the exception again.
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+_filter = RedactingFilter()
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger of a module, with secrets taken out of what it says.
+
+    A filter acts only on the logger it is attached to, not on the loggers below it; so each module
+    asks here for its own.
+
+    Args:
+        name: `__name__` of the module.
+    """
+    logger = logging.getLogger(name)
+    logger.addFilter(_filter)  # adding the same filter twice is a no-op
+    return logger

@@ -1,0 +1,58 @@
+import logging
+
+import pytest
+
+from mbxai._redaction import get_logger, redact, register_secret
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key sk-or-v1-0123456789abcdef is wrong",
+        "Authorization: Bearer abcdefghijklmnop",
+        "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcdefghijk here",
+        "-----BEGIN RSA PRIVATE KEY-----\nsecretsecret\n-----END RSA PRIVATE KEY-----",
+        "https://example.com/?key=verysecret&x=1",
+        "https://example.com/?x=1&access_token=verysecret",
+    ],
+)
+def test_what_looks_like_a_secret_is_masked(text):
+    masked = redact(text)
+    assert "[redacted]" in masked
+    for secret in ("0123456789abcdef", "abcdefghijk", "secretsecret", "verysecret"):
+        assert secret not in masked
+
+
+def test_a_known_secret_is_masked_whatever_it_looks_like():
+    register_secret("correct horse battery")
+    assert redact("it is correct horse battery!") == "it is [redacted]!"
+
+
+def test_the_longer_of_two_secrets_goes_first():
+    register_secret("abcdefgh")
+    register_secret("abcdefgh-ijklmnop")
+    assert redact("<abcdefgh-ijklmnop>") == "<[redacted]>"
+
+
+def test_a_very_short_secret_would_mask_ordinary_words_and_is_ignored():
+    register_secret("a")
+    assert redact("banana") == "banana"
+
+
+def test_ordinary_text_stays():
+    text = "The task sk-1 asks a bearer of news: monkey=5?"
+    assert redact(text) == text
+
+
+def test_a_logger_masks_arguments_and_tracebacks(caplog):
+    register_secret("tr0ub4dor&3")
+    log = get_logger("mbxai.test_redaction")
+    assert get_logger("mbxai.test_redaction") is log
+    with caplog.at_level(logging.DEBUG):
+        try:
+            raise ValueError("bad tr0ub4dor&3")
+        except ValueError:
+            log.exception("failed with %s", "tr0ub4dor&3")
+    assert "tr0ub4dor&3" not in caplog.text
+    assert "failed with [redacted]" in caplog.text
+    assert "ValueError: bad [redacted]" in caplog.text
