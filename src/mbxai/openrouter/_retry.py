@@ -1,0 +1,226 @@
+"""When a request is sent again, after how long, and how often.
+
+The decisions are pure functions; tenacity runs them and `anyio.sleep` waits.
+"""
+
+import functools
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, ParamSpec, TypeVar
+
+import anyio
+import tenacity
+
+from mbxai._redaction import get_logger
+from mbxai.errors import (
+    InvalidResponseError,
+    OpenRouterAPIError,
+    OpenRouterConnectionError,
+    OpenRouterError,
+    OpenRouterTimeoutError,
+    StreamError,
+)
+from mbxai.openrouter._faults import is_final
+from mbxai.openrouter._transport import FaultKind, TransportError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = get_logger(__name__)
+
+RETRIED_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *range(520, 525), 529})
+"""Status codes after which the same request may succeed."""
+
+_RETRIED_KINDS: Final = frozenset(
+    {FaultKind.CONNECT, FaultKind.CONNECT_TIMEOUT, FaultKind.DROPPED, FaultKind.GARBLED}
+)
+_MAX_SERVER_WAIT: Final = 60.0
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how long.
+
+    Attributes:
+        max_retries: How often a request is sent again after the first time, 0 or more.
+        initial_delay: Most seconds before the first retry; doubles with each further one.
+        max_delay: Most seconds before any retry, unless the server asks for more (up to 60).
+    """
+
+    max_retries: int = 3
+    initial_delay: float = 1.0
+    max_delay: float = 10.0
+
+
+class RetryBudget:
+    """A bucket of tokens that keeps a client from multiplying an outage.
+
+    Single calls never notice it: it runs dry when a hundred retries in a row found no success.
+    """
+
+    _CAPACITY: Final = 500.0
+    _COST: Final = 5.0
+    _REFUND: Final = 5.0
+
+    def __init__(self) -> None:
+        """Start full."""
+        self._tokens = self._CAPACITY
+
+    def take(self) -> bool:
+        """Pay for a retry; false if there is nothing left to pay with."""
+        if self._tokens < self._COST:
+            return False
+        self._tokens -= self._COST
+        return True
+
+    def refund(self) -> None:
+        """Note a success."""
+        self._tokens = min(self._CAPACITY, self._tokens + self._REFUND)
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether the same request, sent again, may succeed without being billed twice.
+
+    Args:
+        error: What the attempt raised.
+    """
+    if isinstance(error, StreamError):
+        return error.partial is None  # not a token has been delivered
+    fault = error.__cause__
+    if isinstance(fault, TransportError):
+        return fault.kind in _RETRIED_KINDS
+    if isinstance(error, OpenRouterAPIError):
+        return error.status in RETRIED_STATUS and not is_final(error)
+    if isinstance(error, OpenRouterTimeoutError):
+        return False
+    return isinstance(error, OpenRouterConnectionError | InvalidResponseError)
+
+
+def delay_before(
+    retry: int,
+    error: BaseException,
+    policy: RetryPolicy,
+    *,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> float:
+    """Return the seconds to wait before a retry.
+
+    Full jitter: any moment up to the backoff, so that clients that failed together do not come
+    back together. A wait that the server names is kept, with up to a tenth more.
+
+    Args:
+        retry: 1 for the first retry.
+        error: Why there is one.
+        policy: Bounds of the backoff.
+        uniform: Source of chance.
+    """
+    asked = error.retry_after if isinstance(error, OpenRouterAPIError) else None
+    if asked is not None:
+        return asked + uniform(0.0, asked / 10)
+    backoff = policy.initial_delay * 2.0 ** min(retry - 1, 32)
+    return uniform(0.0, min(backoff, policy.max_delay))
+
+
+async def run_with_retry(
+    attempt: Callable[[int], Awaitable[T]],
+    policy: RetryPolicy,
+    *,
+    deadline: float | None = None,
+    budget: RetryBudget | None = None,
+    sleep: Sleep = anyio.sleep,
+) -> T:
+    """Call until success, a final failure, or the end of patience.
+
+    Args:
+        attempt: Called with 1, then 2, and so on.
+        policy: How often and how long.
+        deadline: Moment of the event loop's clock past which no retry may begin.
+        budget: Shared by the calls of a client.
+        sleep: Waits; tests pass their own.
+
+    Returns:
+        What the first successful attempt returned.
+
+    Raises:
+        OpenRouterError: What the last attempt raised, with `attempts` filled in.
+    """
+
+    def is_over(state: tenacity.RetryCallState) -> bool:
+        if state.attempt_number > policy.max_retries:
+            return True
+        if state.upcoming_sleep > max(_MAX_SERVER_WAIT * 1.1, policy.max_delay):
+            return True
+        if deadline is not None and anyio.current_time() + state.upcoming_sleep >= deadline:
+            return True
+        return budget is not None and not budget.take()
+
+    retrying = tenacity.AsyncRetrying(
+        sleep=sleep,
+        retry=tenacity.retry_if_exception(is_retryable),
+        wait=lambda state: delay_before(state.attempt_number, _error_of(state), policy),
+        stop=is_over,
+        before_sleep=_log_retry,
+        reraise=True,
+    )
+    number = 0
+
+    async def numbered() -> T:
+        nonlocal number
+        number += 1
+        return await attempt(number)
+
+    try:
+        result: T = await retrying(numbered)
+    except OpenRouterError as error:
+        error.attempts = number
+        raise
+    if budget is not None:
+        budget.refund()
+    return result
+
+
+def with_retry(
+    max_retries: int = 3, retry_initial_delay: float = 1.0, retry_max_delay: float = 10.0
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    """Decorate a coroutine function with the retries that the clients use.
+
+    It is called again after the errors that a client would retry: lost connections, rate limits,
+    failures of OpenRouter or a provider. Any other exception passes through at once.
+
+    Args:
+        max_retries: How often it is called again after the first time.
+        retry_initial_delay: Most seconds before the first retry; doubles with each further one.
+        retry_max_delay: Most seconds before any retry, unless the server asks for more.
+    """
+    policy = RetryPolicy(
+        max_retries=max_retries, initial_delay=retry_initial_delay, max_delay=retry_max_delay
+    )
+
+    def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        @functools.wraps(function)
+        async def retrying(*args: P.args, **kwargs: P.kwargs) -> T:
+            async def attempt(_number: int) -> T:
+                return await function(*args, **kwargs)
+
+            return await run_with_retry(attempt, policy)
+
+        return retrying
+
+    return decorate
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    return error or RuntimeError("no outcome")
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    _log.info(
+        "Attempt %d failed (%s); the next one follows in %.2f s.",
+        state.attempt_number,
+        type(_error_of(state)).__name__,
+        state.upcoming_sleep,
+    )

@@ -1,0 +1,332 @@
+"""Chunks of a streamed answer, and how they add up to the whole answer."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from mbxai.wire._completion import (
+    ChatCompletion,
+    Text,
+    Usage,
+    WireModel,
+    WireObject,
+    WireString,
+    no_items_if_null,
+)
+
+
+class FunctionCallDelta(WireModel):
+    """A piece of a function call."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallDelta(WireModel):
+    """A piece of a tool call; `id` and `index` may each be missing or repeated."""
+
+    index: int | None = None
+    id: str | None = None
+    type: str | None = None
+    function: FunctionCallDelta | None = None
+
+
+class Delta(WireModel):
+    """What a chunk adds to a message."""
+
+    role: str | None = None
+    content: Text = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_details: list[WireObject] | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    annotations: list[WireObject] | None = None
+    images: list[WireObject] | None = None
+    audio: WireObject | None = None
+
+
+def _empty_delta_if_null(value: object) -> object:
+    return {} if value is None else value
+
+
+class ChunkChoice(WireModel):
+    """What a chunk adds to one answer."""
+
+    index: int | None = 0
+    delta: Annotated[Delta, BeforeValidator(_empty_delta_if_null)] = Field(default_factory=Delta)
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    logprobs: WireObject | None = None
+    error: WireObject | str | None = None
+
+
+class ChatCompletionChunk(WireModel):
+    """One event of a streamed answer.
+
+    Attributes:
+        choices: What is added; a stream gives at least one, with an empty delta where the server
+            sent none (the chunk that carries the usage).
+        usage: Tokens and cost; only in the last chunk.
+        error: The provider's error in mid-stream; streams raise it.
+    """
+
+    id: WireString = ""
+    object: WireString = "chat.completion.chunk"
+    created: int | None = None
+    model: WireString = ""
+    choices: Annotated[list[ChunkChoice], BeforeValidator(no_items_if_null)] = Field(
+        default_factory=list[ChunkChoice]
+    )
+    usage: Usage | None = None
+    provider: str | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    error: WireObject | str | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    type: str = "function"
+    name: str = ""
+    arguments: list[str] = field(default_factory=list[str])
+    index: int | None = None
+
+    def is_whole(self) -> bool:
+        """Whether the arguments are complete JSON already."""
+        try:
+            json.loads("".join(self.arguments))
+        except ValueError:
+            return False
+        return True
+
+
+class _Calls:
+    """Sorts pieces of tool calls by the id that is known, then by index, then by order."""
+
+    def __init__(self) -> None:
+        self.calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}
+        self._by_index: dict[int, _Call] = {}
+
+    def add(self, delta: ToolCallDelta) -> None:
+        call = self._call_of(delta)
+        function = delta.function or FunctionCallDelta()
+        if delta.type:
+            call.type = delta.type
+        # A repeated name is a repetition, never a second half.
+        call.name = call.name or function.name or ""
+        if function.arguments:
+            call.arguments.append(function.arguments)
+
+    def _call_of(self, delta: ToolCallDelta) -> _Call:
+        same_index = None if delta.index is None else self._by_index.get(delta.index)
+        if delta.id:
+            known = self._by_id.get(delta.id)
+            if known is not None and not self._is_second(known, delta):
+                return known
+            if known is None and same_index is not None and not same_index.id:
+                same_index.id = delta.id
+                self._by_id[delta.id] = same_index
+                return same_index
+            return self._new(delta)
+        if same_index is not None:
+            return same_index
+        if delta.index is None and self.calls:
+            return self.calls[-1]
+        return self._new(delta)
+
+    def _is_second(self, known: _Call, delta: ToolCallDelta) -> bool:
+        """Whether another call reuses the id of a call that is complete."""
+        function = delta.function
+        names_one = function is not None and bool(function.name) and bool(function.arguments)
+        elsewhere = delta.index is not None and delta.index not in self._by_index
+        return names_one and elsewhere and known.is_whole()
+
+    def _new(self, delta: ToolCallDelta) -> _Call:
+        call = _Call(id=delta.id or "", index=delta.index)
+        self.calls.append(call)
+        if delta.id:
+            self._by_id[delta.id] = call
+        if delta.index is not None:
+            self._by_index[delta.index] = call
+        return call
+
+
+_JOINED_DETAILS = {"reasoning.text": "text", "reasoning.summary": "summary"}
+
+
+class _ReasoningDetails:
+    """Joins pieces of readable reasoning; opaque parts stay as they came."""
+
+    def __init__(self) -> None:
+        self.parts: list[WireObject] = []
+
+    def add(self, piece: WireObject) -> None:
+        kind = piece.get("type")
+        text_key = _JOINED_DETAILS.get(kind) if isinstance(kind, str) else None
+        part = None if text_key is None else self._open_part(piece, text_key)
+        if text_key is None or part is None:
+            self.parts.append(dict(piece))
+            return
+        text = (part.get(text_key) or "") + (piece.get(text_key) or "")
+        # The first value of id, format and signature counts; a signature may come last and alone.
+        part.update({name: value for name, value in piece.items() if part.get(name) is None})
+        part[text_key] = text
+
+    def _open_part(self, piece: WireObject, text_key: str) -> WireObject | None:
+        for part in reversed(self.parts):
+            if part.get("type") == piece.get("type") and part.get("index") == piece.get("index"):
+                # A signed block is closed: text after the signature begins another block.
+                closed = part.get("signature") is not None and piece.get(text_key)
+                return None if closed else part
+            if piece.get("index") is None:
+                return None
+        return None
+
+
+class _ChoiceParts:
+    """What one answer consists of so far."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.role = ""
+        self.texts: dict[str, list[str]] = {}
+        self.lists: dict[str, list[WireObject]] = {}
+        self.details: _ReasoningDetails | None = None
+        self.calls = _Calls()
+        self.audio: WireObject = {}
+        self.delta_extra: WireObject = {}
+        self.extra: WireObject = {}
+
+    def add(self, choice: ChunkChoice) -> None:
+        delta = choice.delta
+        self.role = self.role or delta.role or ""
+        for name, text in (
+            ("content", delta.content),
+            ("refusal", delta.refusal),
+            ("reasoning", delta.reasoning),
+        ):
+            if text is not None:
+                self.texts.setdefault(name, []).append(text)
+        if delta.reasoning_details is not None:
+            self.details = self.details or _ReasoningDetails()
+            for piece in delta.reasoning_details:
+                self.details.add(piece)
+        for call in delta.tool_calls or ():
+            self.calls.add(call)
+        for name, items in (("annotations", delta.annotations), ("images", delta.images)):
+            if items is not None:
+                self.lists.setdefault(name, []).extend(items)
+        _join_strings(self.audio, delta.audio or {}, joined=("data", "transcript"))
+        _keep_last(self.delta_extra, delta.model_extra or {})
+        self._add_choice_fields(choice)
+
+    def _add_choice_fields(self, choice: ChunkChoice) -> None:
+        if choice.finish_reason:
+            self.extra["finish_reason"] = choice.finish_reason
+        if choice.native_finish_reason:
+            self.extra["native_finish_reason"] = choice.native_finish_reason
+        if choice.error is not None:
+            self.extra["error"] = choice.error
+        for name, tokens in (choice.logprobs or {}).items():
+            logprobs = self.extra.setdefault("logprobs", {})
+            if isinstance(tokens, list):
+                logprobs[name] = [*(logprobs.get(name) or ()), *tokens]
+            else:
+                logprobs.setdefault(name, tokens)
+        _keep_last(self.extra, choice.model_extra or {})
+
+    def to_choice(self) -> WireObject:
+        message: WireObject = {**self.delta_extra, "role": self.role or "assistant"}
+        message.update({name: "".join(texts) for name, texts in self.texts.items()})
+        message.update(self.lists)
+        if self.details is not None:
+            message["reasoning_details"] = self.details.parts
+        if self.calls.calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": call.type,
+                    "function": {"name": call.name, "arguments": "".join(call.arguments)},
+                }
+                for call in self.calls.calls
+            ]
+        if self.audio:
+            message["audio"] = self.audio
+        return {**self.extra, "index": self.index, "message": message}
+
+
+class CompletionBuilder:
+    """Adds chunks up to the completion that the same call without streaming would give."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._choices: dict[int, _ChoiceParts] = {}
+        self._fields: dict[str, Any] = {}
+        self._is_empty = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no chunk has been added."""
+        return self._is_empty
+
+    @property
+    def id(self) -> str:
+        """Id of the generation; empty until a chunk has named it."""
+        return self._fields.get("id", "")
+
+    def add(self, chunk: ChatCompletionChunk) -> None:
+        """Take the next chunk."""
+        self._is_empty = False
+        for choice in chunk.choices:
+            index = choice.index or 0
+            parts = self._choices.get(index)
+            if parts is None:
+                parts = self._choices[index] = _ChoiceParts(index)
+            parts.add(choice)
+        self._add_fields(chunk)
+
+    def _add_fields(self, chunk: ChatCompletionChunk) -> None:
+        fields = self._fields
+        fields["id"] = fields.get("id") or chunk.id
+        fields["model"] = chunk.model or fields.get("model", "")
+        if chunk.created is not None:
+            fields.setdefault("created", chunk.created)
+        for name in ("usage", "provider", "system_fingerprint", "service_tier"):
+            value: object = getattr(chunk, name)
+            if value is not None:
+                fields[name] = value
+        _keep_last(fields, chunk.model_extra or {})
+
+    def build(self) -> ChatCompletion:
+        """Return what has arrived so far as one completion."""
+        choices = [self._choices[index].to_choice() for index in sorted(self._choices)]
+        return ChatCompletion.model_validate({**self._fields, "choices": choices})
+
+
+def fold_chunks(chunks: Iterable[ChatCompletionChunk]) -> ChatCompletion:
+    """Return the completion that the chunks of one stream add up to.
+
+    Args:
+        chunks: All chunks, in the order in which they came.
+    """
+    builder = CompletionBuilder()
+    for chunk in chunks:
+        builder.add(chunk)
+    return builder.build()
+
+
+def _keep_last(target: WireObject, news: WireObject) -> None:
+    target.update({name: value for name, value in news.items() if value is not None})
+
+
+def _join_strings(target: WireObject, news: WireObject, *, joined: tuple[str, ...]) -> None:
+    for name, value in news.items():
+        if name in joined and isinstance(value, str):
+            target[name] = target.get(name, "") + value
+        elif value is not None:
+            target[name] = value
