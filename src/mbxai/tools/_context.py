@@ -1,0 +1,113 @@
+"""What a tool may be given besides the model's arguments: the call's context, and secrets.
+
+Both are recognised by a parameter's annotation and never appear in a schema.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, NoReturn, TypeAlias, cast
+
+from typing_extensions import TypeVar
+
+DOTS: Final = "••••••"
+"""What a secret looks like wherever it is printed."""
+
+DepsT = TypeVar("DepsT", default=Any)
+
+
+class Secret:
+    """A credential that prints as dots.
+
+    A tool asks for one by annotating a parameter `Secret`, or `Annotated[Secret, "option.name"]`
+    where the credential has another name than the parameter. The model never sees the parameter.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: "str | Secret") -> None:
+        """Wrap a value.
+
+        Args:
+            value: The credential itself.
+        """
+        self._value: str = value.reveal() if isinstance(value, Secret) else value
+
+    def reveal(self) -> str:
+        """Return the value itself; call it where the value is used, and nowhere else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Show dots."""
+        return f"Secret({DOTS!r})"
+
+    def __str__(self) -> str:
+        """Show dots."""
+        return DOTS
+
+    def __format__(self, spec: str, /) -> str:
+        """Show dots, so that an f-string cannot leak the value."""
+        return format(DOTS, spec)
+
+    def __len__(self) -> int:
+        """Return the length of the value."""
+        return len(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with another secret in constant time; a plain string is never equal."""
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        """Hash by value."""
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a stored secret is a leaked one."""
+        msg = "A Secret cannot be pickled."
+        raise TypeError(msg)
+
+    def __copy__(self) -> "Secret":
+        """Return itself; a secret never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        """Return itself; a secret never changes."""
+        return self
+
+
+SecretSource: TypeAlias = Mapping[str, str] | Callable[[str], str | None]
+"""Where credentials come from: a mapping, or a function, from name to value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolContext(Generic[DepsT]):
+    """What surrounds one tool call; given to a parameter annotated `ToolContext`.
+
+    Attributes:
+        deps: The application's own object, as given to `chat` or `call_tool`.
+        session_id: Id of the agent session; empty outside of one.
+        call_id: Id of the call as the model gave it.
+        attempt: 1 for the first run of this call, 2 for its first repetition.
+        idempotency_key: The same for every run of the same call; give it to services that drop
+            repeated requests.
+        secrets: Where `Secret` parameters get their values.
+    """
+
+    deps: DepsT = field(default=cast("DepsT", None))
+    session_id: str = ""
+    call_id: str = ""
+    attempt: int = 1
+    idempotency_key: str = ""
+    secrets: SecretSource = field(default_factory=dict[str, str], repr=False)
+
+    def secret(self, name: str) -> Secret | None:
+        """Return the credential of a name, or None where nobody gave it.
+
+        Args:
+            name: The parameter's name, or the name in its `Annotated[Secret, "..."]`.
+        """
+        source = self.secrets
+        value = source(name) if callable(source) else source.get(name)
+        return None if value is None else Secret(value)

@@ -1,0 +1,201 @@
+"""One conversation of a model and its tools: what is sent next, and when it is over.
+
+Pure: plain data and decisions; `_loop` does the talking.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from mbxai.errors import ConfigurationError, ToolRoundsExceededError
+from mbxai.tools._tool import ToolCall
+from mbxai.wire import (
+    ChatCompletion,
+    CompletionTokensDetails,
+    Message,
+    MessageParam,
+    PromptTokensDetails,
+    ToolCallPart,
+    ToolDefinition,
+    ToolResult,
+    Usage,
+)
+
+C = TypeVar("C", bound=ChatCompletion)
+DetailsT = TypeVar("DetailsT", PromptTokensDetails, CompletionTokensDetails)
+
+MAX_ROUNDS: Final = 10
+"""How many rounds of tool calls a conversation may have, unless the caller says otherwise."""
+
+
+class Conversation:
+    """The messages so far, and what has happened between them.
+
+    Attributes:
+        messages: The caller's messages and those that came since; the caller's own list and its
+            messages are never changed.
+    """
+
+    def __init__(
+        self,
+        messages: Sequence[MessageParam],
+        definitions: Sequence[ToolDefinition],
+        params: Mapping[str, Any],
+        *,
+        model: str | None,
+        max_rounds: int,
+    ) -> None:
+        """Begin with the caller's messages.
+
+        Args:
+            messages: What the caller said.
+            definitions: Tools to offer.
+            params: The caller's other parameters; `tools` among them are offered as well.
+            model: Which model; None means the client's own.
+            max_rounds: How many rounds of tool calls there may be.
+
+        Raises:
+            ConfigurationError: `max_rounds` is less than 1.
+        """
+        if max_rounds < 1:
+            raise ConfigurationError("max_rounds must be at least 1.")
+        self.messages: list[MessageParam] = list(messages)
+        self._params = dict(params)
+        given: Sequence[Mapping[str, Any]] = self._params.pop("tools", None) or ()
+        self._tools: list[Mapping[str, Any]] = [*definitions, *given]
+        self._model = model
+        self._max_rounds = max_rounds
+        self._rounds = 0
+        self._asked_again = False
+        self._ids: set[str] = set()
+        self._usages: list[Usage] = []
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether there is a tool to offer."""
+        return bool(self._tools)
+
+    def request(self) -> dict[str, Any]:
+        """Return the keywords of the next model call."""
+        request: dict[str, Any] = {**self._params, "messages": list(self.messages)}
+        if self._model is not None:
+            request["model"] = self._model
+        if self._tools:
+            request["tools"] = self._tools
+            if self._rounds and _is_forced(request.get("tool_choice")):
+                # A choice that stays forced would make the model call tools for ever.
+                request["tool_choice"] = "auto"
+        return request
+
+    def take(self, completion: ChatCompletion) -> list[ToolCall]:
+        """Take the model's answer to the last request.
+
+        Args:
+            completion: The answer; its tool calls decide, not its finish reason.
+
+        Returns:
+            The calls to run now; none if this is the final answer.
+
+        Raises:
+            ToolRoundsExceededError: The model calls tools after the last round it may have.
+        """
+        if completion.usage is not None:
+            self._usages.append(completion.usage)
+        message = completion.choices[0].message
+        if not message.tool_calls:
+            return []
+        names = ", ".join(sorted({call.function.name for call in message.tool_calls}))
+        if self._rounds >= self._max_rounds:
+            raise ToolRoundsExceededError(
+                f"The model still calls tools ({names[:200]}) after {self._rounds} rounds.",
+                hint="Raise max_rounds, or see whether a tool's result tells the model to go on.",
+            )
+        self._rounds += 1
+        message = self._with_unique_ids(message)
+        self.messages.append(message.to_param())
+        return [
+            ToolCall(call.id, call.function.name, call.function.arguments)
+            for call in message.tool_calls or ()
+        ]
+
+    def answer(self, results: Sequence[ToolResult]) -> None:
+        """Take the results of the calls, in their order."""
+        self.messages.extend(result.to_message() for result in results)
+
+    def should_ask_again(self, completion: ChatCompletion) -> bool:
+        """Whether a final answer is empty, as small models give after a tool result; true once.
+
+        Args:
+            completion: A final answer.
+        """
+        message = completion.choices[0].message
+        is_empty = not (message.content or message.refusal or message.images)
+        cut_off = completion.choices[0].finish_reason not in ("stop", None)
+        if not self._rounds or self._asked_again or not is_empty or cut_off or message.model_extra:
+            return False
+        self._asked_again = True
+        return True
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens and cost of all calls so far; None if no answer named any."""
+        return _sum(self._usages)
+
+    def with_usage(self, completion: C) -> C:
+        """Return the final answer with the usage of the whole conversation.
+
+        Args:
+            completion: The final answer; it is not changed.
+        """
+        if len(self._usages) < 2:
+            return completion
+        return completion.model_copy(update={"usage": self.usage})
+
+    def add_usage(self, completion: ChatCompletion) -> None:
+        """Count a call that is no part of the conversation of tools."""
+        if completion.usage is not None:
+            self._usages.append(completion.usage)
+
+    def _with_unique_ids(self, message: Message) -> Message:
+        """Give calls without an id, or with one that is taken, an id of their own."""
+        calls: list[ToolCallPart] = []
+        for call in message.tool_calls or ():
+            call_id = call.id
+            if not call_id or call_id in self._ids:
+                call_id = f"call_{uuid.uuid4().hex[:24]}"
+            self._ids.add(call_id)
+            calls.append(call if call_id == call.id else call.model_copy(update={"id": call_id}))
+        return message.model_copy(update={"tool_calls": calls})
+
+
+def _is_forced(choice: object) -> bool:
+    return choice == "required" or isinstance(choice, Mapping)
+
+
+def _sum(usages: Sequence[Usage]) -> Usage | None:
+    if len(usages) < 2:
+        return usages[0] if usages else None
+    costs = [usage.cost for usage in usages if usage.cost is not None]
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        total_tokens=sum(usage.total_tokens for usage in usages),
+        cost=sum(costs) if costs else None,
+        prompt_tokens_details=_sum_details(
+            PromptTokensDetails, [usage.prompt_tokens_details for usage in usages]
+        ),
+        completion_tokens_details=_sum_details(
+            CompletionTokensDetails, [usage.completion_tokens_details for usage in usages]
+        ),
+    )
+
+
+def _sum_details(kind: type[DetailsT], details: Sequence[DetailsT | None]) -> DetailsT | None:
+    given = [part for part in details if part is not None]
+    if not given:
+        return None
+    totals: dict[str, int | None] = {}
+    for name in kind.model_fields:
+        counts = [count for part in given if (count := getattr(part, name)) is not None]
+        totals[name] = sum(counts) if counts else None
+    return kind.model_validate(totals)

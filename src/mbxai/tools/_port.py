@@ -1,0 +1,178 @@
+"""The wrapped client, whatever it is, as something to await.
+
+Async clients and facades of this library, a user's own object with `create` and `parse`, blocking
+or not: all look the same from here on.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any, Final, Self, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from mbxai.errors import ConfigurationError, InvalidResponseError
+from mbxai.tools._threads import in_thread
+from mbxai.wire import ChatCompletion, ChatCompletionChunk, CompletionBuilder
+
+T = TypeVar("T", bound=BaseModel)
+
+_END: Final = object()
+
+
+class ModelPort:
+    """Calls the wrapped client by keyword, and reads its answers as ours."""
+
+    def __init__(self, client: object) -> None:
+        """Take a client.
+
+        Args:
+            client: An async client, a facade (its `async_client` is used), or any object with
+                `create(messages=...)` and `parse(messages=..., response_format=...)`.
+
+        Raises:
+            ConfigurationError: The object has neither `create` nor `parse`.
+        """
+        self.client: object = getattr(client, "async_client", None) or client
+        if not any(callable(getattr(self.client, name, None)) for name in ("create", "parse")):
+            raise ConfigurationError(
+                f"A {type(client).__name__} has no create() and no parse().",
+                hint="Pass an OpenRouterClient or an AsyncOpenRouterClient.",
+            )
+
+    async def create(self, **request: Any) -> Any:  # Any: what the wrapped client gives
+        """Call `create` as it is; blocking ones run in a worker thread."""
+        return await self._call("create", request)
+
+    async def parse(self, **request: Any) -> Any:  # Any: what the wrapped client gives
+        """Call `parse` as it is; blocking ones run in a worker thread."""
+        return await self._call("parse", request)
+
+    async def complete(self, **request: Any) -> ChatCompletion:
+        """Return one whole answer.
+
+        Args:
+            **request: `messages` and whatever else the call takes.
+
+        Raises:
+            InvalidResponseError: The wrapped client's answer is no completion.
+        """
+        completion = as_model(ChatCompletion, await self.create(**request))
+        if not completion.choices:
+            raise InvalidResponseError("The answer has no choices.")
+        return completion
+
+    async def stream(self, **request: Any) -> "ChunkSource":
+        """Open one streamed answer.
+
+        Args:
+            **request: `messages` and whatever else the call takes.
+        """
+        return ChunkSource(await self.create(**request, stream=True))
+
+    async def _call(self, name: str, request: dict[str, Any]) -> Any:
+        method: Callable[..., Any] | None = getattr(self.client, name, None)
+        if method is None:
+            raise ConfigurationError(f"A {type(self.client).__name__} has no {name}().")
+        # `model` is only passed on where the caller chose one: a user's own client may not take it.
+        request = {key: v for key, v in request.items() if key != "model" or v is not None}
+        if inspect.iscoroutinefunction(method):
+            return await method(**request)
+        answer: Any = await in_thread(partial(method, **request))
+        return await answer if inspect.isawaitable(answer) else answer
+
+
+class ChunkSource:
+    """The chunks of one answer, from an async or a blocking stream."""
+
+    def __init__(self, stream: object) -> None:
+        """Take a stream.
+
+        Args:
+            stream: What a client returned for `stream=True`.
+
+        Raises:
+            InvalidResponseError: It cannot be iterated.
+        """
+        self._stream = stream
+        if hasattr(stream, "__aiter__"):
+            self._async: AsyncIterator[object] | None = aiter(cast("AsyncIterator[object]", stream))
+            self._blocking: Iterator[object] | None = None
+        elif hasattr(stream, "__iter__"):
+            self._async, self._blocking = None, iter(cast("Iterator[object]", stream))
+        else:
+            raise InvalidResponseError("create(stream=True) of the wrapped client gave no stream.")
+        self._builder = CompletionBuilder()
+
+    @property
+    def completion(self) -> ChatCompletion:
+        """The answer so far."""
+        # Our own stream knows more: request id, headers, attempts.
+        known: object = getattr(self._stream, "completion", None)
+        return known if isinstance(known, ChatCompletion) else self._builder.build()
+
+    def __aiter__(self) -> Self:
+        """The source itself."""
+        return self
+
+    async def __anext__(self) -> ChatCompletionChunk:
+        """Return the next chunk.
+
+        Raises:
+            StopAsyncIteration: The stream has ended.
+            InvalidResponseError: Something came that is no chunk.
+        """
+        if self._async is not None:
+            chunk = await anext(self._async, _END)
+        else:
+            chunk = await in_thread(partial(next, cast("Iterator[object]", self._blocking), _END))
+        if chunk is _END:
+            raise StopAsyncIteration
+        chunk = as_model(ChatCompletionChunk, chunk)
+        self._builder.add(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        """Close the stream, however it is closed."""
+        for name in ("aclose", "close"):
+            close = getattr(self._stream, name, None)
+            if callable(close):
+                result: object = close() if name == "aclose" else await in_thread(close)
+                if inspect.isawaitable(result):
+                    await result
+                return
+
+
+async def open_chunks(create: Callable[[], Awaitable[Any]]) -> ChunkSource:
+    """Return the stream that a client's `create` opens, as one to await.
+
+    Args:
+        create: Calls the client with `stream=True`.
+    """
+    return ChunkSource(await create())
+
+
+def as_model(kind: type[T], answer: object) -> T:
+    """Return an answer as ours.
+
+    Args:
+        kind: What it should be.
+        answer: Ours already, another library's model, a dictionary, or any object with the same
+            attributes.
+
+    Raises:
+        InvalidResponseError: It is none of these.
+    """
+    if isinstance(answer, kind):
+        return answer
+    type_name = type(answer).__name__
+    if isinstance(answer, BaseModel):
+        answer = answer.model_dump()
+    elif not isinstance(answer, dict) and not hasattr(answer, "choices"):
+        raise InvalidResponseError(f"The wrapped client gave a {type_name}.")
+    try:
+        return kind.model_validate(answer, from_attributes=True)
+    except ValidationError as cause:
+        raise InvalidResponseError(
+            f"The wrapped client gave a {type_name} that is no {kind.__name__}."
+        ) from cause

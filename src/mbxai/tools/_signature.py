@@ -1,0 +1,193 @@
+"""What a function takes: its parameters with resolved annotations, and which of them are injected.
+
+Only reads the function; no schema and no pydantic model is made here.
+"""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
+
+from mbxai.errors import ToolDefinitionError
+from mbxai.tools._context import Secret, ToolContext
+
+AnyFunction: TypeAlias = Callable[..., Any]
+"""A function of any signature; what it takes is read at registration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injection:
+    """A parameter that the library fills.
+
+    Attributes:
+        kind: What it is filled with.
+        secret_name: Name of the credential; empty for a context.
+        nullable: Whether the parameter takes None where there is no value.
+    """
+
+    kind: Literal["context", "secret"]
+    secret_name: str = ""
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a tool's function.
+
+    Attributes:
+        name: Its name in the function.
+        kind: Positional-only, keyword-only and so on, as in `inspect`.
+        annotation: Its resolved annotation.
+        default: Its default; `inspect.Parameter.empty` if it has none.
+        injection: How the library fills it; None if the model gives it.
+    """
+
+    name: str
+    kind: Any
+    annotation: Any
+    default: Any
+    injection: Injection | None
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a call without it fails."""
+        return self.default is inspect.Parameter.empty and not self.is_variadic
+
+    @property
+    def is_variadic(self) -> bool:
+        """Whether it is `**options`."""
+        return bool(self.kind is inspect.Parameter.VAR_KEYWORD)
+
+
+def read_parameters(function: AnyFunction, label: str, *, lenient: bool) -> tuple[Parameter, ...]:
+    """Return the parameters that a caller of the function may still give.
+
+    Args:
+        function: A function, bound method, partial, class or object with `__call__`.
+        label: The tool's name, for errors.
+        lenient: Accept a missing or unresolvable annotation (it becomes `Any`); used where a
+            schema was given with the function.
+
+    Returns:
+        Parameters in their order, without those that a partial has fixed by keyword.
+
+    Raises:
+        ToolDefinitionError: The function has no signature, takes `*args`, or a parameter has no
+            annotation or one that cannot be resolved.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as cause:
+        raise ToolDefinitionError(
+            f"Tool {label!r}: its function has no readable signature.",
+            hint="Wrap it in a plain function with annotated parameters.",
+        ) from cause
+    fixed = fixed_keywords(function)
+    hints = _resolved_hints(function, signature, label, lenient=lenient)
+    return tuple(
+        _read_parameter(parameter, hints, label, lenient=lenient)
+        for parameter in signature.parameters.values()
+        if parameter.name not in fixed
+    )
+
+
+def fixed_keywords(function: AnyFunction) -> frozenset[str]:
+    """Return the keyword arguments that partials around the function have fixed."""
+    names: set[str] = set()
+    while isinstance(function, functools.partial):
+        names.update(function.keywords)
+        function = cast("AnyFunction", function.func)
+    return frozenset(names)
+
+
+def innermost(function: AnyFunction) -> AnyFunction:
+    """Return the function inside partials, or the `__call__` of an object."""
+    while isinstance(function, functools.partial):
+        function = cast("AnyFunction", function.func)
+    if inspect.isclass(function):
+        return function.__init__
+    if inspect.isroutine(function):
+        return function
+    return type(function).__call__
+
+
+def _resolved_hints(
+    function: AnyFunction, signature: inspect.Signature, label: str, *, lenient: bool
+) -> dict[str, Any]:
+    owner = innermost(function)
+    try:
+        return typing.get_type_hints(owner, localns=_enclosed_names(owner), include_extras=True)
+    except Exception as cause:  # an annotation is code, and may raise anything
+        if lenient:
+            return {}
+        missing = cause.name if isinstance(cause, NameError) else None
+        names = [
+            name
+            for name, parameter in signature.parameters.items()
+            if isinstance(parameter.annotation, str)
+            and (missing is None or missing in parameter.annotation)
+        ]
+        raise ToolDefinitionError(
+            f"Tool {label!r}: the annotation of {' or '.join(names) or 'a parameter'} cannot be"
+            f" resolved ({type(cause).__name__}: {cause}).",
+            hint="Define the type at module level, or write the annotation without quotes.",
+        ) from cause
+
+
+def _enclosed_names(function: AnyFunction) -> dict[str, Any]:
+    """What a function inside a function sees of the names around it; those already bound."""
+    inner = inspect.unwrap(getattr(function, "__func__", function))
+    names: dict[str, Any] = {}
+    if not inspect.isfunction(inner):
+        return names
+    for name, cell in zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=False):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:  # assigned after the function was made
+            continue
+    return names
+
+
+def _read_parameter(
+    parameter: inspect.Parameter, hints: dict[str, Any], label: str, *, lenient: bool
+) -> Parameter:
+    name = parameter.name
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL and not lenient:
+        raise ToolDefinitionError(
+            f"Tool {label!r}: parameter *{name} cannot be described to a model, which gives every"
+            " argument by name.",
+            hint=f"Take one list instead, for example `{name}: list[str]`.",
+        )
+    if name not in hints and not lenient:
+        raise ToolDefinitionError(
+            f"Tool {label!r}: parameter {name!r} has no annotation.",
+            hint=f"Write its type, for example `{name}: str`, or pass a schema with the function.",
+        )
+    annotation = hints.get(name, Any)
+    return Parameter(
+        name=name,
+        kind=parameter.kind,
+        annotation=annotation,
+        default=parameter.default,
+        injection=_injection(annotation, name),
+    )
+
+
+def _injection(annotation: Any, name: str, *, nullable: bool = False) -> Injection | None:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        texts = [data for data in annotation.__metadata__ if isinstance(data, str)]
+        return _injection(get_args(annotation)[0], texts[0] if texts else name, nullable=nullable)
+    if origin in (Union, types.UnionType):
+        others = [member for member in get_args(annotation) if member is not types.NoneType]
+        if len(others) == 1:
+            return _injection(others[0], name, nullable=True)
+        return None
+    if annotation is Secret:
+        return Injection(kind="secret", secret_name=name, nullable=nullable)
+    if annotation is ToolContext or origin is ToolContext:
+        return Injection(kind="context", nullable=nullable)
+    return None

@@ -1,0 +1,348 @@
+"""The blocking tool client; no logic of its own, see `_client`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
+
+from pydantic import BaseModel
+
+import mbxai.portal as portal
+from mbxai.portal import StreamPump
+from mbxai.tools._client import AsyncToolClient
+from mbxai.tools._context import SecretSource, ToolContext
+from mbxai.tools._conversation import MAX_ROUNDS
+from mbxai.tools._port import open_chunks
+from mbxai.tools._registry import ToolRegistry
+from mbxai.tools._runner import Approver
+from mbxai.tools._signature import AnyFunction
+from mbxai.tools._stream import ToolChatStream
+from mbxai.tools._tool import MarkOptions, ToolOptions
+from mbxai.wire import (
+    ChatCompletion,
+    CompletionParams,
+    Messages,
+    ParsedChatCompletion,
+    ParseParams,
+    ToolDefinition,
+    ToolInfo,
+    ToolResult,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=BaseModel)
+
+
+class ToolClient:
+    """A client whose model may call Python functions.
+
+    It wraps an OpenRouter client, or anything with `create` and `parse`, and closes nothing that it
+    did not make.
+    """
+
+    def __init__(self, openrouter_client: object, *, approve: Approver | None = None) -> None:
+        """Wrap a client.
+
+        Args:
+            openrouter_client: An `AsyncOpenRouterClient`, an `OpenRouterClient`, or an object with
+                `create(messages=...)` and `parse(messages=..., response_format=...)`, blocking or
+                not.
+            approve: Asked before `chat` or `parse` runs a tool with `requires_approval`; gets the
+                `ToolCall` and answers True or False. Without it such tools are refused.
+
+        Raises:
+            ConfigurationError: The object has neither `create` nor `parse`.
+        """
+        self._core: AsyncToolClient = AsyncToolClient(openrouter_client, approve=approve)
+
+    @property
+    def async_client(self) -> AsyncToolClient:
+        """The asynchronous client that does the work; both share tools and connections."""
+        return self._core
+
+    @property
+    def registry(self) -> ToolRegistry:
+        """The tools that are offered to the model."""
+        return self._core.registry
+
+    def register_tool(
+        self,
+        name: str,
+        description: str,
+        function: AnyFunction,
+        schema: Mapping[str, Any] | None = None,
+        **options: Unpack[ToolOptions],
+    ) -> None:
+        """Offer a function to the model; a tool of the same name is replaced.
+
+        Args:
+            name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
+            description: What the function does, for the model.
+            function: Any callable; coroutine functions are awaited, others run in a worker thread.
+            schema: JSON Schema of the arguments; by default it is made from the signature and the
+                docstring.
+            **options: `effect`, `timeout` in seconds, `requires_approval`, `max_result_bytes`.
+
+        Raises:
+            ToolDefinitionError: The name or a parameter cannot be that of a tool.
+        """
+        self._core.register_tool(name, description, function, schema, **options)
+
+    @overload
+    def tool(self, function: F, /) -> F: ...
+    @overload
+    def tool(self, /, **options: Unpack[MarkOptions]) -> Callable[[F], F]: ...
+    def tool(
+        self, function: F | None = None, /, **options: Unpack[MarkOptions]
+    ) -> F | Callable[[F], F]:
+        """Offer the decorated function to the model; the function stays as it is.
+
+        Works as `@client.tool` and as `@client.tool(effect="read")`; also called with a bound
+        method or a function that bears the `tool` decorator.
+
+        Args:
+            function: The function, where the decorator is used without options.
+            **options: `name`, `description`, `effect`, `timeout` in seconds, `requires_approval`,
+                `max_result_bytes`; name and description come from the function if left out.
+
+        Raises:
+            ToolDefinitionError: The name or a parameter cannot be that of a tool.
+        """
+        return self._core.tool(**options) if function is None else self._core.tool(function)
+
+    def tool_infos(self) -> list[ToolInfo]:
+        """Return what a planner must know of each tool, oldest first."""
+        return self._core.tool_infos()
+
+    def tool_definitions(self, names: Sequence[str] | None = None) -> list[ToolDefinition]:
+        """Return the tools as a request offers them.
+
+        Args:
+            names: Only these, in their order; unknown names are left out. None means all.
+
+        Returns:
+            Definitions that are shared between requests, so they must not be changed.
+        """
+        return self._core.tool_definitions(names)
+
+    def call_tool(
+        self,
+        name: str,
+        arguments: str,
+        *,
+        call_id: str = "",
+        session_id: str = "",
+        idempotency_key: str = "",
+        secrets: SecretSource | None = None,
+        context: ToolContext[Any] | None = None,
+    ) -> ToolResult:
+        """Run one tool; the caller has decided that it may run.
+
+        Args:
+            name: Name of the tool.
+            arguments: JSON text of an object, as a model writes it.
+            call_id: The model's id of the call.
+            session_id: Id of the agent session, for the tool's context.
+            idempotency_key: The same for every run of the same call.
+            secrets: Where `Secret` parameters get their values.
+            context: Everything else that surrounds the call; the arguments above win over it.
+
+        Returns:
+            The result. An unknown tool, wrong arguments, an exception and a timeout are results
+            with `is_error`.
+        """
+        return portal.run(
+            self._core.call_tool,
+            name,
+            arguments,
+            call_id=call_id,
+            session_id=session_id,
+            idempotency_key=idempotency_key,
+            secrets=secrets,
+            context=context,
+        )
+
+    @overload
+    def create(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        stream: Literal[False] = False,
+        **params: Unpack[CompletionParams],
+    ) -> ChatCompletion: ...
+    @overload
+    def create(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        stream: bool,
+        **params: Unpack[CompletionParams],
+    ) -> Any: ...
+    def create(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        stream: bool = False,
+        **params: Unpack[CompletionParams],
+    ) -> Any:
+        """Make one model call on the wrapped client; no tool is added and none is run.
+
+        Args:
+            messages: The conversation.
+            model: Which model; None means the wrapped client's own.
+            stream: Return the wrapped client's stream instead of the whole answer.
+            **params: See `CompletionParams`.
+
+        Returns:
+            What the wrapped client's `create` returns.
+
+        Raises:
+            OpenRouterError: As the wrapped client raises it.
+        """
+        if stream:
+            opened = partial(self._core.create, messages, model=model, stream=True, **params)
+            return StreamPump(partial(open_chunks, opened))
+        return portal.run(self._core.create, messages, model=model, **params)
+
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        stream: Literal[False] = False,
+        max_rounds: int = MAX_ROUNDS,
+        context: ToolContext[Any] | None = None,
+        **params: Unpack[CompletionParams],
+    ) -> ChatCompletion: ...
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        stream: Literal[True],
+        max_rounds: int = MAX_ROUNDS,
+        context: ToolContext[Any] | None = None,
+        **params: Unpack[CompletionParams],
+    ) -> ToolChatStream: ...
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        stream: bool,
+        max_rounds: int = MAX_ROUNDS,
+        context: ToolContext[Any] | None = None,
+        **params: Unpack[CompletionParams],
+    ) -> ChatCompletion | ToolChatStream: ...
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        stream: bool = False,
+        max_rounds: int = MAX_ROUNDS,
+        context: ToolContext[Any] | None = None,
+        **params: Unpack[CompletionParams],
+    ) -> ChatCompletion | ToolChatStream:
+        """Answer with the help of the tools.
+
+        The calls of one round run at the same time, at most eight of them; a call that fails tells
+        the model why. `tools=` are offered beside the registered ones. A forced `tool_choice`
+        holds for the first round.
+
+        Args:
+            messages: The conversation; it is not changed.
+            model: Which model; None means the wrapped client's own.
+            stream: Return the final answer's chunks as they come, after the tools have run.
+            max_rounds: How many rounds of tool calls there may be, at least 1.
+            context: What surrounds the tool calls: `deps`, `secrets`, session.
+            **params: See `CompletionParams`.
+
+        Returns:
+            The final answer; its `usage` is the sum of all rounds: tokens, their details, cost.
+            With `stream=True` an iterator of chunks with `close`.
+
+        Raises:
+            ToolRoundsExceededError: The model was still calling tools when the limit was reached.
+            OpenRouterError: As the wrapped client raises it.
+        """
+        if stream:
+            return ToolChatStream(
+                lambda: self._core.chat(
+                    messages,
+                    model=model,
+                    stream=True,
+                    max_rounds=max_rounds,
+                    context=context,
+                    **params,
+                )
+            )
+        return portal.run(
+            self._core.chat,
+            messages,
+            model=model,
+            max_rounds=max_rounds,
+            context=context,
+            **params,
+        )
+
+    def parse(
+        self,
+        messages: Messages,
+        response_format: type[T],
+        *,
+        model: str | None = None,
+        use_tools: bool = True,
+        max_rounds: int = MAX_ROUNDS,
+        context: ToolContext[Any] | None = None,
+        **params: Unpack[ParseParams],
+    ) -> ParsedChatCompletion[T]:
+        """Answer with the help of the tools, as an instance of a type.
+
+        With tools there are two phases: rounds of tool calls until the model calls none, then one
+        structured call without tools that sees all their results.
+
+        Args:
+            messages: The conversation; it is not changed.
+            response_format: A pydantic model.
+            model: Which model; None means the wrapped client's own.
+            use_tools: Whether the tools may be used; False makes the structured call alone.
+            max_rounds: How many rounds of tool calls there may be, at least 1.
+            context: What surrounds the tool calls: `deps`, `secrets`, session.
+            **params: See `CompletionParams`.
+
+        Returns:
+            The answer with `choices[0].message.parsed`; its `usage` is the sum of all calls.
+
+        Raises:
+            ToolRoundsExceededError: The model was still calling tools when the limit was reached.
+            OutputError: The model gave no value of the type.
+            OpenRouterError: As the wrapped client raises it.
+        """
+        return portal.run(
+            self._core.parse,
+            messages,
+            response_format,
+            model=model,
+            use_tools=use_tools,
+            max_rounds=max_rounds,
+            context=context,
+            **params,
+        )
+
+    def close(self) -> None:
+        """Cancel tools that were left behind; the wrapped client stays open."""
+        portal.run(self._core.aclose)
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close it."""
+        self.close()

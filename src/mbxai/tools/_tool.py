@@ -1,0 +1,247 @@
+"""One function a model may call: what it is called, what it takes, how it may be run."""
+
+import copy
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, TypedDict, TypeVar, Unpack, cast, overload
+
+from mbxai.errors import ToolDefinitionError
+from mbxai.tools._arguments import SchemaChecker
+from mbxai.tools._docstring import read_docstring
+from mbxai.tools._provider_view import provider_view
+from mbxai.tools._schema import FunctionSignature, read_signature
+from mbxai.tools._signature import AnyFunction, innermost
+from mbxai.tools._strict import says_the_same_when_strict
+from mbxai.wire import Effect, ToolDefinition, ToolInfo
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MAX_RESULT_BYTES: Final = 65_536
+"""How much of a result the model is shown, unless a tool says otherwise."""
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_OPTIONS: Final = "__mbxai_tool__"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to run a tool.
+
+    Attributes:
+        id: The model's id of the call, unique within a conversation.
+        name: Name of the tool.
+        arguments: JSON text of an object, as the model wrote it.
+    """
+
+    id: str
+    name: str
+    arguments: str = ""
+
+
+class ToolOptions(TypedDict, total=False):
+    """How a tool may be run.
+
+    Attributes:
+        effect: What a repeated run does; "once" (the default) is never repeated by itself.
+        timeout: Seconds for one run; None (the default) waits for ever.
+        requires_approval: Whether a person must agree before each run.
+        max_result_bytes: How much of the result the model is shown; 65536 by default.
+    """
+
+    effect: Effect
+    timeout: float | None
+    requires_approval: bool
+    max_result_bytes: int
+
+
+class MarkOptions(ToolOptions, total=False):
+    """What the `tool` decorator takes.
+
+    Attributes:
+        name: Another name than the function's.
+        description: Another description than the docstring's.
+    """
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function that a model may call.
+
+    Attributes:
+        name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
+        description: What it does, for the model.
+        function: Runs it; coroutine functions are awaited, others run in a worker thread. None
+            makes a tool that is only described.
+        schema: JSON Schema of the arguments. If it is given, arguments are checked against exactly
+            this schema; if it is left out, it is made from the function's signature.
+        effect: What a repeated run does.
+        timeout: Seconds for one run; None waits for ever.
+        requires_approval: Whether a person must agree before each run.
+        source: "local", or the name of the MCP server that has it.
+        max_result_bytes: How much of the result the model is shown.
+        signature: How the function is called; read from it, never given.
+
+    Raises:
+        ToolDefinitionError: The name, a parameter or an option cannot be that of a tool.
+    """
+
+    name: str
+    description: str
+    function: AnyFunction | None = None
+    schema: dict[str, Any] = field(default_factory=dict[str, Any])
+    effect: Effect = "once"
+    timeout: float | None = None
+    requires_approval: bool = False
+    source: str = "local"
+    max_result_bytes: int = MAX_RESULT_BYTES
+    signature: FunctionSignature | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Read the function."""
+        if not _NAME.fullmatch(self.name):
+            raise ToolDefinitionError(
+                f"{self.name[:100]!r} cannot be the name of a tool.",
+                hint="Use 1 to 64 letters, digits, underscores and hyphens.",
+            )
+        if self.timeout is not None and not self.timeout > 0:
+            raise ToolDefinitionError(f"Tool {self.name!r}: timeout must be more than 0 seconds.")
+        if self.max_result_bytes < 1:
+            raise ToolDefinitionError(f"Tool {self.name!r}: max_result_bytes must be at least 1.")
+        if self.function is None:
+            return
+        if not callable(self.function):
+            raise ToolDefinitionError(
+                f"Tool {self.name!r}: {type(self.function).__name__} is no function."
+            )
+        texts = read_docstring(docstring_of(self.function))
+        given = self.schema
+        signature = read_signature(self.function, self.name, texts, lenient=bool(given))
+        object.__setattr__(self, "signature", signature)
+        if given:
+            _check_given_schema(self.name, given, signature)
+            object.__setattr__(self, "schema", copy.deepcopy(given))
+        else:
+            object.__setattr__(self, "schema", signature.schema)
+
+    @classmethod
+    def from_function(
+        cls,
+        function: AnyFunction,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        schema: Mapping[str, Any] | None = None,
+        **options: Unpack[ToolOptions],
+    ) -> "Tool":
+        """Make a tool of a function, with what the `tool` decorator noted on it as defaults.
+
+        Args:
+            function: Any callable with annotated parameters.
+            name: Another name than the function's own.
+            description: Another description than the docstring's text.
+            schema: JSON Schema of the arguments, instead of the one made from the signature.
+            **options: See `ToolOptions`.
+
+        Raises:
+            ToolDefinitionError: The name, a parameter or an option cannot be that of a tool.
+        """
+        marked = cast("MarkOptions", dict(getattr(function, _OPTIONS, {})))
+        own_name, own_description = marked.pop("name", None), marked.pop("description", None)
+        merged = cast("ToolOptions", {**marked, **options})
+        chosen = name or own_name or getattr(innermost(function), "__name__", "")
+        if description is None:
+            description = own_description
+        if description is None:
+            description = read_docstring(docstring_of(function)).summary
+        if chosen in ("__call__", "__init__"):
+            chosen = getattr(function, "__name__", type(function).__name__)
+        return cls(chosen, description, function, dict(schema or {}), **merged)
+
+    def to_openai_function(self) -> ToolDefinition:
+        """Return the tool as it stands in the `tools` of a request; a copy each time."""
+        return copy.deepcopy(self.definition)
+
+    def info(self) -> ToolInfo:
+        """Return what a planner must know of the tool."""
+        return ToolInfo(
+            name=self.name,
+            description=self.description,
+            parameters=dict(self.to_openai_function()["function"].get("parameters", {})),
+            effect=self.effect,
+            requires_approval=self.requires_approval,
+            source=self.source,
+        )
+
+    @cached_property
+    def definition(self) -> ToolDefinition:
+        """The tool as it is offered to a model; shared between requests, so never change it."""
+        parameters = provider_view(self.schema)
+        definition = ToolDefinition(
+            type="function",
+            function={
+                "name": self.name,
+                "description": self.description,
+                "parameters": parameters,
+            },
+        )
+        # A server's schema is the server's promise; strict mode is only claimed for our own.
+        if self.source == "local" and says_the_same_when_strict(parameters):
+            definition["function"]["strict"] = True
+        return definition
+
+    @cached_property
+    def checker(self) -> SchemaChecker | None:
+        """Checks arguments against a given schema; None if the schema was made here."""
+        if self.signature is not None and self.signature.strict:
+            return None
+        return SchemaChecker(self.schema, self.name)
+
+
+@overload
+def tool(function: F, /) -> F: ...
+@overload
+def tool(**options: Unpack[MarkOptions]) -> Callable[[F], F]: ...
+def tool(function: F | None = None, /, **options: Unpack[MarkOptions]) -> F | Callable[[F], F]:
+    """Note on a function how it is to be run as a tool; the function stays as it is.
+
+    Works as `@tool` and as `@tool(effect="read", timeout=5.0)`, on functions and on methods. A
+    client or a server takes the function, or the bound method, with its own `tool` method.
+
+    Args:
+        function: The function, where the decorator is used without options.
+        **options: See `ToolOptions`; also `name` and `description`.
+    """
+
+    def mark(marked: F) -> F:
+        setattr(marked, _OPTIONS, options)
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def docstring_of(function: AnyFunction) -> str | None:
+    """Return the docstring of a function, of the class itself, or of an object's `__call__`."""
+    if inspect.isclass(function):
+        return inspect.getdoc(function)
+    return inspect.getdoc(innermost(function))
+
+
+def _check_given_schema(name: str, schema: Mapping[str, Any], signature: FunctionSignature) -> None:
+    """Refuse a schema that promises the model an argument the function cannot take."""
+    described = schema.get("properties")
+    if signature.extra is not None or not isinstance(described, Mapping):
+        return
+    known = set(signature.wire_names)
+    unknown = [key for key in cast("Mapping[str, Any]", described) if key not in known]
+    if unknown:
+        raise ToolDefinitionError(
+            f"Tool {name!r}: its schema has {', '.join(map(repr, unknown))}, which its function"
+            " does not take.",
+            hint="Give the function a parameter of that name, or `**options`.",
+        )

@@ -1,0 +1,6 @@
+"""What a tool is, at the path where it has always been importable from."""
+
+from mbxai.tools._strict import convert_to_strict_schema
+from mbxai.tools._tool import Tool, ToolCall
+
+__all__ = ["Tool", "ToolCall", "convert_to_strict_schema"]
