@@ -1,0 +1,27 @@
+"""How long credentials are kept, and that logs do not show them meanwhile."""
+
+from mbxai._redaction import redact
+from mbxai.sessions import CredentialVault
+
+
+def test_credentials_are_forgotten_when_their_time_is_up() -> None:
+    clock = [0.0]
+    vault = CredentialVault(ttl_seconds=10, now=lambda: clock[0])
+    [handle] = vault.put("a", "login", {"token": "tok-111111"})
+    clock[0] = 9.0
+    assert vault.resolve("a", handle) == "tok-111111"
+    clock[0] = 10.0
+
+    assert vault.resolve("a", handle) is None
+    assert vault.handles("a") == []
+
+
+def test_a_kept_credential_is_redacted_until_the_last_session_with_it_is_forgotten() -> None:
+    vault = CredentialVault()
+    vault.put("a", "login", {"token": "tok-222222"})
+    vault.put("b", "login", {"token": "tok-222222"})
+    vault.forget("a")
+    assert "tok-222222" not in redact("got tok-222222")
+
+    vault.forget("b")
+    assert redact("got tok-222222") == "got tok-222222"
