@@ -1,0 +1,97 @@
+"""The blocking MCP client; no logic of its own, see `_client`."""
+
+from collections.abc import Mapping, Sequence
+
+import mbxai.portal as portal
+from mbxai.mcp._client import AsyncMCPClient
+from mbxai.mcp._targets import CALL_SECONDS, CONNECT_SECONDS, Mode
+from mbxai.tools import Approver, ToolClient
+
+
+class MCPClient(ToolClient):
+    """A client whose model may call Python functions and the tools of MCP servers.
+
+    A connection lives until the client is closed; one that breaks is made again at the next call.
+    """
+
+    def __init__(self, openrouter_client: object, *, approve: Approver | None = None) -> None:
+        """Wrap a client.
+
+        Args:
+            openrouter_client: An OpenRouter client, or an object with `create(messages=...)` and
+                `parse(messages=..., response_format=...)`, blocking or not.
+            approve: Asked before `chat` or `parse` runs a tool with `requires_approval`; gets the
+                `ToolCall` and answers True or False. Without it such tools are refused.
+
+        Raises:
+            ConfigurationError: The object has neither `create` nor `parse`.
+        """
+        super().__init__(openrouter_client, approve=approve)
+        self._mcp_core = AsyncMCPClient(openrouter_client, approve=approve)
+        self._core = self._mcp_core
+        portal.register(self._mcp_core.aclose)
+
+    @property
+    def async_client(self) -> AsyncMCPClient:
+        """The asynchronous client that does the work; both share tools and connections."""
+        return self._mcp_core
+
+    def register_mcp_server(
+        self,
+        name: str,
+        base_url: str | None = None,
+        *,
+        command: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+        timeout: float | None = CALL_SECONDS,
+        connect_timeout: float = CONNECT_SECONDS,
+        mode: Mode = "auto",
+    ) -> list[str]:
+        """Connect to an MCP server and offer its tools to the model.
+
+        A server that was registered under the same name is replaced. Tools keep their names where
+        a model can use them and nobody else has them.
+
+        Args:
+            name: What to call the server here.
+            base_url: Where it is. Without a path, streamable HTTP is tried at the URL itself and at
+                `/mcp`, then SSE at `/sse`; with a path, both are tried there.
+            command: What starts it instead, word by word: `["python", "server.py"]`. It speaks over
+                its standard input and output.
+            env: Environment variables for the command. Of this process's own it gets only HOME,
+                LOGNAME, PATH, SHELL, TERM and USER.
+            cwd: Working directory of the command.
+            headers: HTTP headers for this server only.
+            token: Sent to this server only, as `Authorization: Bearer`.
+            timeout: Seconds for one call of a tool; None waits for ever.
+            connect_timeout: Seconds for connecting, all ways together.
+            mode: "legacy" skips the probe for the newest protocol and begins with `initialize`.
+
+        Returns:
+            The names under which the tools are offered.
+
+        Raises:
+            ConfigurationError: Something is missing or contradictory.
+            MCPConnectionError: The server was not reached; the message says what was tried.
+            MCPError: The server does not tell its tools.
+        """
+        return portal.run(
+            self._mcp_core.register_mcp_server,
+            name,
+            base_url,
+            command=command,
+            env=env,
+            cwd=cwd,
+            headers=headers,
+            token=token,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            mode=mode,
+        )
+
+    def close(self) -> None:
+        """Close all connections to MCP servers; the wrapped client stays open."""
+        portal.run(self._mcp_core.aclose)
