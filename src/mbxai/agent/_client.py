@@ -1,0 +1,442 @@
+"""The asynchronous agent: sessions, answers of people, and runs until a session rests."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypedDict, Unpack
+from uuid import uuid4
+
+import anyio
+from pydantic import BaseModel
+
+import mbxai.agent._people as people
+import mbxai.agent._response as response
+from mbxai.agent._budget import Budget
+from mbxai.agent._driver import LEASE_SECONDS, Driver
+from mbxai.agent._events import AgentEvent
+from mbxai.agent._human_models import AnswerList, DialogOption
+from mbxai.agent._inputs import Continued, Input, TurnStarted
+from mbxai.agent._people import HumanResponse
+from mbxai.agent._ports import ClientPort
+from mbxai.agent._result_models import AgentResponse
+from mbxai.agent._snapshot import AgentSnapshot, FinalSchema, Limits
+from mbxai.agent._stream import AsyncAgentStream
+from mbxai.errors import (
+    AgentFailedError,
+    BudgetExceededError,
+    ConfigurationError,
+    SessionNotFoundError,
+)
+from mbxai.sessions import CredentialVault, SessionHandler, SessionStore, as_store
+
+_RELEASE_SECONDS = 5.0
+
+
+class AgentOptions(TypedDict, total=False):
+    """Optional arguments of `agent()` and `stream()`, beyond the prompt and the final model.
+
+    Attributes:
+        tools: Names of the tools that may be used; None or left out: all.
+        dialog_options: Dialogues that the application can show, instead of the client's.
+        human_in_loop: Whether people may be asked, instead of the client's setting.
+        agent_id: The session to go on with; an unknown id starts a session of that id.
+        human_response: Answers of people: one, a list, or a batch; a batch may be partial.
+        budget: Bounds for the session, instead of the client's.
+        raise_on_failure: Whether FAILED raises `AgentFailedError`; True unless given.
+        ask_questions: Deprecated; the same as `human_in_loop`.
+        answers: Deprecated; answers to `response.questions` by key.
+    """
+
+    tools: Sequence[str] | None
+    dialog_options: Sequence[DialogOption] | None
+    human_in_loop: bool | None
+    agent_id: str | None
+    human_response: HumanResponse | None
+    budget: Budget | None
+    raise_on_failure: bool
+    ask_questions: bool | None
+    answers: AnswerList | None
+
+
+class AsyncAgentClient:
+    """An agent that reaches a goal in six steps, on top of any client.
+
+    It analyses the requirement, chooses tools, plans tasks, carries them out (those that do not
+    depend on each other at the same time), asks people where it must, and evaluates the result.
+    One object may serve many sessions at once.
+    """
+
+    def __init__(
+        self,
+        ai_client: object,
+        human_in_loop: bool = False,  # positional in mbxai 2.3
+        dialog_options: Sequence[DialogOption] | None = None,
+        max_task_iterations: int = 10,
+        session_handler: SessionHandler | SessionStore | object | None = None,
+        *,
+        max_replans: int = 2,
+        max_parallel_tasks: int = 4,
+        max_tool_rounds: int = 10,
+        approve_complexity: int | None = 4,
+        budget: Budget | None = None,
+        max_iterations: int | None = None,
+    ) -> None:
+        """Make an agent.
+
+        Args:
+            ai_client: An OpenRouter, tool or MCP client, blocking or not, or any object with
+                `parse(messages=..., response_format=...)`. It stays the caller's to close.
+            human_in_loop: Whether the agent may ask people.
+            dialog_options: Dialogues that the application can show.
+            max_task_iterations: Tasks started in one round of the plan, 1 or more.
+            session_handler: Where sessions live: a `SessionStore`, or an object with the five
+                methods of `SessionHandler`, blocking or not. None keeps them in memory.
+            max_replans: New rounds of the plan after an evaluation that found the goal not reached.
+            max_parallel_tasks: Tasks in progress at once.
+            max_tool_rounds: Rounds of tool calls in one task.
+            approve_complexity: Estimated complexity (1 to 5) from which a task asks a person first,
+                if people are in the loop; None: never.
+            budget: Bounds of what each session may use up.
+            max_iterations: Deprecated; the same as `max_task_iterations`.
+
+        Raises:
+            ConfigurationError: The client has no `parse`, or a bound is impossible.
+        """
+        if max_iterations is not None:
+            warnings.warn(
+                "max_iterations is now max_task_iterations", DeprecationWarning, stacklevel=2
+            )
+            max_task_iterations = max_iterations
+        for name, value, least in (
+            ("max_task_iterations", max_task_iterations, 1),
+            ("max_replans", max_replans, 0),
+            ("max_parallel_tasks", max_parallel_tasks, 1),
+            ("max_tool_rounds", max_tool_rounds, 1),
+        ):
+            if value < least:
+                raise ConfigurationError(f"{name} must be at least {least}, not {value}.")
+        self._port = ClientPort(ai_client)
+        self._human_in_loop = human_in_loop
+        self._dialog_options = tuple(dialog_options or ())
+        self._budget = budget or Budget()
+        self._store = as_store(session_handler)
+        self._vault = CredentialVault()
+        self._limits = Limits(
+            max_task_iterations=max_task_iterations,
+            max_replans=max_replans,
+            max_parallel_tasks=max_parallel_tasks,
+            max_tool_rounds=max_tool_rounds,
+            approve_complexity=approve_complexity,
+        )
+
+    # --- runs -------------------------------------------------------------------------------------
+
+    async def agent(
+        self,
+        prompt: str = "",
+        final_response_structure: type[BaseModel] | None = None,
+        tools: Sequence[str] | None = None,
+        dialog_options: Sequence[DialogOption] | None = None,
+        human_in_loop: bool | None = None,  # positional in mbxai 2.3
+        agent_id: str | None = None,
+        human_response: HumanResponse | None = None,
+        *,
+        budget: Budget | None = None,
+        raise_on_failure: bool = True,
+        ask_questions: bool | None = None,
+        answers: AnswerList | None = None,
+    ) -> AgentResponse:
+        """Run a session until it rests: completed, waiting for a person, or failed.
+
+        With a new `agent_id`, or none, the prompt starts a session; on a finished session it starts
+        a new turn that remembers the earlier ones. On a session that waits, was interrupted or
+        failed for a passing reason, the session goes on where it stopped and the prompt is not
+        read; so it is with `human_response`.
+
+        Args:
+            prompt: What is to be achieved.
+            final_response_structure: Pydantic model of the final response.
+            tools: Names of the tools that may be used; None: all.
+            dialog_options: Dialogues that the application can show, instead of the client's.
+            human_in_loop: Whether people may be asked, instead of the client's setting.
+            agent_id: The session to go on with.
+            human_response: Answers of people: one, a list, or a batch; a batch may be partial.
+            budget: Bounds for the session, instead of the client's.
+            raise_on_failure: Whether a run that rests in FAILED raises.
+            ask_questions: Deprecated; the same as `human_in_loop`.
+            answers: Deprecated; answers to `response.questions` by key.
+
+        Returns:
+            The state of the run; `final_response` is an instance of `final_response_structure`
+            once it is completed.
+
+        Raises:
+            ConfigurationError: The prompt or the model is missing, or a tool is not known.
+            AgentFailedError: The run rests in FAILED; `.response` tells everything known.
+            BudgetExceededError: A bound is reached; the session goes on with a larger one.
+            InteractionError: An answer does not fit; the session is unchanged.
+            SessionError: The session is run by another worker, or cannot be stored.
+        """
+        options: AgentOptions = {
+            "tools": tools,
+            "dialog_options": dialog_options,
+            "human_in_loop": human_in_loop,
+            "agent_id": agent_id,
+            "human_response": human_response,
+            "budget": budget,
+            "raise_on_failure": raise_on_failure,
+            "ask_questions": ask_questions,
+            "answers": answers,
+        }
+        return await self._run(prompt, final_response_structure, options, observe=_ignore)
+
+    def stream(
+        self,
+        prompt: str = "",
+        final_response_structure: type[BaseModel] | None = None,
+        **options: Unpack[AgentOptions],
+    ) -> AsyncAgentStream:
+        """Run a session and watch it.
+
+        Args:
+            prompt: As for `agent()`.
+            final_response_structure: As for `agent()`.
+            **options: As for `agent()`.
+
+        Returns:
+            An asynchronous context manager and iterator of events; `response` is there after the
+            last one. Leaving it early stops the run, and the session can be continued.
+        """
+
+        async def run(observe: Callable[[AgentEvent], object]) -> AgentResponse:
+            return await self._run(prompt, final_response_structure, options, observe=observe)
+
+        return AsyncAgentStream(run)
+
+    async def _run(
+        self,
+        prompt: str,
+        final_type: type[BaseModel] | None,
+        options: AgentOptions,
+        *,
+        observe: Callable[[AgentEvent], object],
+    ) -> AgentResponse:
+        final_schema = self._checked_schema(final_type)
+        self._check_tools(options.get("tools"))
+        agent_id = options.get("agent_id") or str(uuid4())
+        owner = str(uuid4())
+        record = await self._store.claim(agent_id, owner=owner, lease_seconds=LEASE_SECONDS)
+        try:
+            driver = Driver(
+                response.snapshot_of(agent_id, record.data),
+                record,
+                owner=owner,
+                port=self._port,
+                store=self._store,
+                vault=self._vault,
+                final_type=final_type,
+                budget=options.get("budget") or self._budget,
+                observe=observe,
+            )
+            await driver.apply(*self._inputs(driver.snapshot, prompt, final_schema, options))
+            await driver.run()
+        finally:
+            with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
+                await self._store.release(record, owner=owner)
+        return self._outcome(driver, final_type, raises=options.get("raise_on_failure", True))
+
+    def _inputs(
+        self,
+        snapshot: AgentSnapshot,
+        prompt: str,
+        final_schema: FinalSchema | None,
+        options: AgentOptions,
+    ) -> list[Input]:
+        """Decide what a call of `agent()` means for the session as it stands."""
+        is_new = snapshot.turn == 0
+        answers = people.as_list(options.get("human_response"))
+        if given := options.get("answers"):
+            _deprecated("answers", "human_response")
+            answers += people.from_answer_list(snapshot, given)
+        inputs: list[Input] = []
+        if snapshot.calls and (snapshot.error is None or snapshot.error.retryable):
+            inputs.append(Continued())
+        if answers:
+            return [*inputs, *people.accept(snapshot, answers, self._vault)]
+        if inputs or snapshot.open_interactions():
+            return inputs
+        if not prompt and not is_new:
+            return []
+        if not prompt or final_schema is None:
+            raise ConfigurationError(
+                "A new turn needs a prompt and final_response_structure.",
+                hint="Pass both, or agent_id of a session that waits or was interrupted.",
+            )
+        return [self._turn(prompt, final_schema, options)]
+
+    def _turn(self, prompt: str, final_schema: FinalSchema, options: AgentOptions) -> TurnStarted:
+        human_in_loop = options.get("human_in_loop")
+        if (asked := options.get("ask_questions")) is not None:
+            _deprecated("ask_questions", "human_in_loop")
+            human_in_loop = asked if human_in_loop is None else human_in_loop
+        dialogs, tools = options.get("dialog_options"), options.get("tools")
+        return TurnStarted(
+            prompt=prompt,
+            final_response_structure=final_schema,
+            human_in_loop=self._human_in_loop if human_in_loop is None else human_in_loop,
+            dialog_options=self._dialog_options if dialogs is None else tuple(dialogs),
+            tools=None if tools is None else tuple(tools),
+            limits=self._limits,
+        )
+
+    def _outcome(
+        self, driver: Driver, final_type: type[BaseModel] | None, *, raises: bool
+    ) -> AgentResponse:
+        outcome = response.response_of(driver.snapshot, final_type)
+        if driver.exhausted:
+            limit, message = driver.exhausted
+            raise BudgetExceededError(
+                message,
+                hint=f"Call agent() again with agent_id={outcome.agent_id!r} and a larger budget.",
+                limit=limit,
+                response=outcome,
+            )
+        if outcome.error is not None and raises:
+            hint = (
+                f"Call agent() again with agent_id={outcome.agent_id!r} to try that step again."
+                if outcome.error.retryable
+                else "A new prompt on the same agent_id starts a new turn."
+            )
+            raise AgentFailedError(outcome.error.message, hint=hint, response=outcome)
+        return outcome
+
+    def _checked_schema(self, final_type: object) -> FinalSchema | None:
+        if final_type is None:
+            return None
+        if not isinstance(final_type, type) or not issubclass(final_type, BaseModel):
+            raise ConfigurationError(
+                f"final_response_structure must be a pydantic model class, not {final_type!r:.80}.",
+                hint="Define `class Answer(BaseModel): ...` and pass Answer.",
+            )
+        return FinalSchema(name=final_type.__name__, json_schema=final_type.model_json_schema())
+
+    def _check_tools(self, tools: Sequence[str] | None) -> None:
+        known = [info.name for info in self._port.tool_infos()]
+        unknown = [name for name in tools or () if name not in known]
+        if unknown:
+            raise ConfigurationError(
+                f"tools names {', '.join(map(repr, unknown))}, which the client does not have.",
+                hint=f"Its tools: {', '.join(known) or 'none'}.",
+            )
+
+    # --- the client's own tools -------------------------------------------------------------------
+
+    def register_tool(
+        self,
+        name: str,
+        description: str,
+        function: Callable[..., object],
+        schema: dict[str, Any] | None = None,  # Any: JSON Schema
+    ) -> None:
+        """Register a tool with the wrapped client.
+
+        Args:
+            name: 1 to 64 letters, digits, `_` and `-`.
+            description: What the tool does, for the model.
+            function: What runs; blocking functions run in a worker thread.
+            schema: JSON Schema of the arguments; None: made from the function's signature.
+
+        Raises:
+            AttributeError: The wrapped client takes no tools.
+            ToolDefinitionError: The function cannot become a tool.
+        """
+        self._port.method("register_tool", "take tools")(name, description, function, schema)
+
+    async def register_mcp_server(self, name: str, base_url: str) -> None:
+        """Register an MCP server with the wrapped client.
+
+        Args:
+            name: Name of the server, for errors and for tool names that clash.
+            base_url: Where it listens, for example `http://localhost:8000`.
+
+        Raises:
+            AttributeError: The wrapped client takes no MCP servers.
+            MCPConnectionError: The server cannot be reached.
+        """
+        await self._port.method("register_mcp_server", "use MCP servers")(name, base_url)
+
+    # --- sessions ---------------------------------------------------------------------------------
+
+    async def get_session_info(self, agent_id: str) -> dict[str, Any]:  # Any: JSON of the session
+        """Return a session's fields as JSON values, without credentials.
+
+        Args:
+            agent_id: Which session.
+
+        Returns:
+            The fields of the state and those that mbxai 2.3 had, `conversation_length` among them.
+
+        Raises:
+            SessionNotFoundError: There is no such session; also a `ValueError`.
+        """
+        return response.session_info(await self._snapshot(agent_id))
+
+    async def get_response(
+        self, agent_id: str, final_response_structure: type[BaseModel] | None = None
+    ) -> AgentResponse:
+        """Return a session's state without running it.
+
+        Args:
+            agent_id: Which session.
+            final_response_structure: Pydantic model of the final response, to have it typed.
+
+        Returns:
+            The state as last saved.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        return response.response_of(await self._snapshot(agent_id), final_response_structure)
+
+    async def delete_session(self, agent_id: str) -> bool:
+        """Delete a session and the credentials that people gave it.
+
+        Args:
+            agent_id: Which session.
+
+        Returns:
+            Whether there was one.
+        """
+        self._vault.forget(agent_id)
+        return await self._store.delete(agent_id)
+
+    async def list_sessions(self) -> list[str]:
+        """Return the ids of all sessions in the store."""
+        return await self._store.list()
+
+    async def _snapshot(self, agent_id: str) -> AgentSnapshot:
+        record = await self._store.load(agent_id)
+        if record is None or not record.data:
+            raise SessionNotFoundError(f"Agent session {agent_id} not found", agent_id=agent_id)
+        return response.snapshot_of(agent_id, record.data)
+
+    # --- lifetime ---------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Close what the agent opened itself: its session store's connections."""
+        await self._store.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the agent."""
+        return self
+
+    async def __aexit__(self, *_exc_info: object) -> None:
+        """Close the agent."""
+        await self.aclose()
+
+
+def _ignore(_event: AgentEvent) -> None:
+    """Observe nothing."""
+
+
+def _deprecated(old: str, new: str) -> None:
+    warnings.warn(f"agent({old}=...) is now {new}", DeprecationWarning, stacklevel=6)

@@ -1,0 +1,266 @@
+"""Runs a session until it rests: makes the machine's calls, gives it their outcomes, saves.
+
+One task reads outcomes, advances the machine and saves; calls run beside it, as many as the plan
+allows. A tool call is saved as started before it runs, so that no worker runs it again unknowingly.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from pydantic import BaseModel
+
+import mbxai.agent._credentials as credentials
+import mbxai.agent._human_tools as human_tools
+import mbxai.agent._prompts as prompts
+from mbxai._redaction import get_logger
+from mbxai.agent._budget import Budget
+from mbxai.agent._drafts import EvaluationDraft, RequirementDraft, TodoDraft, ToolAnalysisDraft
+from mbxai.agent._events import AgentEvent
+from mbxai.agent._inputs import (
+    Input,
+    ModelFailed,
+    ModelRejected,
+    ModelReturned,
+    ToolPolicy,
+    ToolReturned,
+    ToolStarted,
+)
+from mbxai.agent._machine import advance
+from mbxai.agent._ports import ClientPort, usage_of
+from mbxai.agent._result_models import TokenUsage
+from mbxai.agent._snapshot import AgentSnapshot, ModelCall, ModelStep, ToolCall
+from mbxai.errors import MBXAIError, OutputError, OutputValidationError
+from mbxai.sessions import CredentialVault, SessionRecord, SessionStore
+
+logger = get_logger(__name__)
+
+LEASE_SECONDS = 60.0
+"""How long a session stays claimed after its worker's last sign of life."""
+
+_Outcome = tuple[str, Input | None]
+"""A call's id, and what came of it; None for a call that was stopped."""
+
+_DRAFTS: dict[ModelStep, type[BaseModel]] = {
+    ModelStep.REQUIREMENT: RequirementDraft,
+    ModelStep.TOOLS: ToolAnalysisDraft,
+    ModelStep.TODO: TodoDraft,
+    ModelStep.EVALUATION: EvaluationDraft,
+}
+
+
+class Driver:
+    """One run of one session.
+
+    Attributes:
+        snapshot: The state so far; saved whenever it changed.
+        exhausted: The budget's bound that stopped the run, and a sentence about it; else None.
+    """
+
+    def __init__(
+        self,
+        snapshot: AgentSnapshot,
+        record: SessionRecord,
+        *,
+        owner: str,
+        port: ClientPort,
+        store: SessionStore,
+        vault: CredentialVault,
+        final_type: type[BaseModel] | None,
+        budget: Budget,
+        observe: Callable[[AgentEvent], object],
+    ) -> None:
+        self.snapshot = snapshot
+        self.exhausted: tuple[str, str] | None = None
+        self._record = record
+        self._owner = owner
+        self._port = port
+        self._store = store
+        self._vault = vault
+        self._final_type = final_type
+        self._budget = budget
+        self._observe = observe
+        self._running: dict[str, anyio.CancelScope] = {}
+        self._began = time.monotonic()
+
+    async def apply(self, *events: Input) -> None:
+        """Advance the machine by these inputs and save.
+
+        Args:
+            events: Inputs, in order; if one does not fit, nothing is changed.
+
+        Raises:
+            InteractionError: An answer does not fit.
+            SessionError: The session cannot be saved.
+        """
+        snapshot, emitted = self.snapshot, list[AgentEvent]()
+        for event in events:
+            step = advance(snapshot, event)
+            snapshot = step.snapshot
+            emitted.extend(step.events)
+        self.snapshot = snapshot
+        await self._save()
+        for event in emitted:
+            logger.debug("agent %s: %s", snapshot.agent_id, event.type)
+            self._observe(event)
+
+    async def run(self) -> None:
+        """Run until the session rests.
+
+        Raises:
+            SessionError: The session cannot be saved, or another worker took it over.
+        """
+        outcomes, inbox = anyio.create_memory_object_stream[_Outcome](math.inf)
+        with outcomes, inbox:
+            try:
+                async with anyio.create_task_group() as group:
+                    await self._launch(group, outcomes)
+                    while self._running:
+                        outcome = await self._next_outcome(inbox)
+                        if outcome is not None:
+                            await self.apply(outcome)
+                        await self._launch(group, outcomes)
+            except BaseExceptionGroup as errors:
+                raise _first_error(errors) from None
+
+    async def release(self) -> None:
+        """Give the session free for other workers."""
+        await self._store.release(self._record, owner=self._owner)
+
+    # --- running calls ----------------------------------------------------------------------------
+
+    async def _launch(self, group: TaskGroup, outcomes: MemoryObjectSendStream[_Outcome]) -> None:
+        """Start the open calls that do not run yet; none after a failure or past the budget."""
+        if self.snapshot.error is not None:
+            self._cancel_model_calls()
+            return
+        seconds = time.monotonic() - self._began
+        due = [call for call in self.snapshot.calls if call.id not in self._running]
+        if any(isinstance(call, ModelCall) for call in due):
+            self.exhausted = self._budget.reached(self.snapshot, seconds)
+        if self.exhausted:
+            due = [call for call in due if isinstance(call, ToolCall)]
+        if starting := tuple(call.id for call in due if isinstance(call, ToolCall)):
+            await self.apply(ToolStarted(call_ids=starting))
+        for call in due:
+            scope = anyio.CancelScope()
+            self._running[call.id] = scope
+            group.start_soon(self._run_call, call, scope, outcomes)
+
+    def _cancel_model_calls(self) -> None:
+        """Stop what only costs money; a tool that runs is waited for, its outcome must be known."""
+        for call in self.snapshot.calls:
+            if isinstance(call, ModelCall) and call.id in self._running:
+                self._running[call.id].cancel()
+
+    async def _run_call(
+        self,
+        call: ModelCall | ToolCall,
+        scope: anyio.CancelScope,
+        outcomes: MemoryObjectSendStream[_Outcome],
+    ) -> None:
+        outcome: Input | None = None
+        with scope:
+            if isinstance(call, ModelCall):
+                outcome = await self._call_model(call)
+            else:
+                outcome = await self._call_tool(call)
+        outcomes.send_nowait((call.id, outcome))
+
+    async def _next_outcome(self, inbox: MemoryObjectReceiveStream[_Outcome]) -> Input | None:
+        """Wait for a call to end, and return None if it was stopped; renew the lease meanwhile."""
+        while True:
+            with anyio.move_on_after(LEASE_SECONDS / 3):
+                call_id, outcome = await inbox.receive()
+                del self._running[call_id]
+                return outcome
+            self._record = await self._store.claim(
+                self.snapshot.agent_id, owner=self._owner, lease_seconds=LEASE_SECONDS
+            )
+
+    async def _save(self) -> None:
+        data = self.snapshot.model_dump(mode="json")
+        self._record = await self._store.save(self._record, data, owner=self._owner)
+
+    # --- the model --------------------------------------------------------------------------------
+
+    async def _call_model(self, call: ModelCall) -> Input:
+        try:
+            return await self._ask(call)
+        except OutputError as error:
+            problems = error.problems if isinstance(error, OutputValidationError) else ()
+            return ModelRejected(
+                call_id=call.id,
+                problems=problems or (error.message,),
+                usage=usage_of(error.completion) if error.completion else TokenUsage(),
+                error_type=type(error).__name__,
+            )
+        except MBXAIError as error:
+            return ModelFailed(call_id=call.id, error_type=type(error).__name__, message=str(error))
+
+    async def _ask(self, call: ModelCall) -> ModelReturned:
+        infos = self._port.tool_infos(self.snapshot.tools)
+        if call.step is ModelStep.TASK:
+            messages = self.snapshot.runs[str(call.task_id)].messages
+            reply = await self._port.message(messages, self._offered_tools())
+        else:
+            wanted = self._final_type if call.step is ModelStep.FINAL else _DRAFTS[call.step]
+            if wanted is None:
+                raise MBXAIError(
+                    "The run cannot be finished without the model of its final response.",
+                    hint="Pass final_response_structure again.",
+                )
+            reply = await self._port.structured(
+                prompts.step_messages(self.snapshot, call, infos), wanted
+            )
+        return ModelReturned(
+            call_id=call.id,
+            value=reply.value,
+            usage=reply.usage,
+            finish_reason=reply.finish_reason,
+            policies={
+                info.name: ToolPolicy(effect=info.effect, requires_approval=info.requires_approval)
+                for info in infos
+            },
+        )
+
+    def _offered_tools(self) -> Sequence[Any]:  # Any: tool definitions of the wire
+        tools = self._port.tool_definitions(self.snapshot.tools)
+        if self.snapshot.human_in_loop:
+            tools = [*tools, *human_tools.definitions(self.snapshot.dialog_options)]
+        return tools
+
+    # --- tools ------------------------------------------------------------------------------------
+
+    async def _call_tool(self, call: ToolCall) -> ToolReturned:
+        agent_id = self.snapshot.agent_id
+        infos = {info.name: info for info in self._port.tool_infos(self.snapshot.tools)}
+        arguments = credentials.resolved(
+            agent_id, infos.get(call.name), call.arguments, self._vault
+        )
+        if arguments.refusal is not None:
+            return ToolReturned(call_id=call.id, content=arguments.refusal, is_error=True)
+        if call.name not in infos:
+            known = ", ".join(infos) or "none"
+            content = f"There is no tool {call.name!r}. Tools that may be used: {known}."
+            return ToolReturned(call_id=call.id, content=content, is_error=True)
+        result = await self._port.call_tool(
+            call.name,
+            arguments.text,
+            call_id=call.call_id,
+            session_id=agent_id,
+            idempotency_key=f"{agent_id}:{call.id}",
+            secrets=credentials.injectable(agent_id, self._vault),
+        )
+        content = self._vault.scrub(agent_id, result.content)
+        return ToolReturned(call_id=call.id, content=content, is_error=result.is_error)
+
+
+def _first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error that ended a run; the others only followed from it."""
+    first = errors.exceptions[0]
+    return _first_error(first) if isinstance(first, BaseExceptionGroup) else first  # pyright: ignore[reportUnknownArgumentType]

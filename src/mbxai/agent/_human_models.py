@@ -1,0 +1,141 @@
+"""Models of the dialogue with people: what the agent asks, what a person answers."""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+
+class HumanInteractionType(StrEnum):
+    """What kind of answer is wanted."""
+
+    DECISION = "decision"
+    QUESTION = "question"
+    DIALOG_OPTION = "dialog_option"
+
+
+class DialogOption(BaseModel):
+    """A dialogue that the application can show: a login, an approval form, a file picker.
+
+    Attributes:
+        id: Name that answers refer to.
+        function: Kept for the application; never called, sent or stored.
+        parameters: What the dialogue needs; shown to the application, not secret.
+    """
+
+    id: str
+    title: str
+    description: str
+    function: Callable[..., object] | None = Field(default=None, exclude=True, repr=False)
+    parameters: dict[str, Any] = Field(
+        default_factory=dict[str, Any]
+    )  # Any: the application's own JSON
+
+
+class HumanInLoopRequest(BaseModel):
+    """A question of the agent; its id stays the same until it is answered.
+
+    Attributes:
+        options: Answers to choose from, for a DECISION.
+        dialog_options: The dialogue to show, for a DIALOG_OPTION.
+        context: Why the agent asks.
+        task_id: The task that waits for the answer, if one does.
+    """
+
+    id: str = Field(default_factory=lambda: str(uuid4()))
+    interaction_type: HumanInteractionType
+    prompt: str
+    options: list[str] = Field(default_factory=list[str])
+    dialog_options: list[DialogOption] = Field(default_factory=list[DialogOption])
+    context: str = ""
+    required: bool = True
+    task_id: str | None = None
+
+
+class HumanInLoopResponse(BaseModel):
+    """A person's answer.
+
+    Attributes:
+        interaction_id: Id of the request.
+        decision: The option chosen, for a DECISION.
+        answer: Free text, for a QUESTION.
+        dialog_option_id: The dialogue that was completed, for a DIALOG_OPTION.
+        additional_context: A remark; for a DIALOG_OPTION it is a credential, `name:value` pairs
+            joined by commas, and never reaches the model.
+        credentials: Secrets of a DIALOG_OPTION by name; kept as `SecretStr`, never shown to the
+            model.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        validate_assignment=True, hide_input_in_errors=True
+    )
+
+    interaction_id: str
+    response_type: HumanInteractionType
+    decision: str | None = None
+    answer: str | None = None
+    dialog_option_id: str | None = None
+    additional_context: str = Field(default="", repr=False)
+    credentials: Mapping[str, str | SecretStr] = Field(default_factory=dict[str, str | SecretStr])
+
+    @field_validator("credentials")
+    @classmethod
+    def _hidden(cls, value: Mapping[str, str | SecretStr]) -> dict[str, str | SecretStr]:
+        return {k: SecretStr(v) if isinstance(v, str) else v for k, v in value.items()}
+
+
+class HumanInLoopResponseBatch(BaseModel):
+    """Several answers at once."""
+
+    responses: list[HumanInLoopResponse]
+
+    def get_response_by_id(self, interaction_id: str) -> HumanInLoopResponse | None:
+        """Return the answer to one request.
+
+        Args:
+            interaction_id: Id of the request.
+
+        Returns:
+            The answer, or None if the batch has none to it.
+        """
+        return next((r for r in self.responses if r.interaction_id == interaction_id), None)
+
+
+class Question(BaseModel):
+    """An open question under a short key.
+
+    Attributes:
+        key: A letter, then letters, digits and underscores; other characters are replaced.
+    """
+
+    question: str
+    key: str
+    required: bool = True
+
+    @field_validator("key")
+    @classmethod
+    def _as_identifier(cls, value: str) -> str:
+        key = re.sub(r"[^A-Za-z0-9_]+", "_", value).strip("_") or "key"
+        return key if key[0].isalpha() else f"key_{key}"
+
+
+class QuestionList(BaseModel):
+    """Open questions."""
+
+    questions: list[Question] = Field(default_factory=list[Question])
+
+
+class Answer(BaseModel):
+    """The answer to a `Question`."""
+
+    key: str
+    answer: str
+
+
+class AnswerList(BaseModel):
+    """Answers to `Question`s."""
+
+    answers: list[Answer] = Field(default_factory=list[Answer])

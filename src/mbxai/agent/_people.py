@@ -1,0 +1,144 @@
+"""The edge where people's answers come in: shape, secrets, fit. Nothing secret gets past it."""
+
+from collections.abc import Sequence
+
+import mbxai.agent._answers as answers
+from mbxai._redaction import redact
+from mbxai.agent._human_models import (
+    AnswerList,
+    HumanInLoopResponse,
+    HumanInLoopResponseBatch,
+    HumanInteractionType,
+    Question,
+)
+from mbxai.agent._inputs import HumanAnswered
+from mbxai.agent._snapshot import AgentSnapshot, AnswerRecord
+from mbxai.errors import ConfigurationError, InteractionNotFoundError
+from mbxai.sessions import CredentialVault, handle_of, parse_credentials
+
+HumanResponse = HumanInLoopResponse | HumanInLoopResponseBatch | Sequence[HumanInLoopResponse]
+"""What `agent(human_response=...)` takes: one answer, several, or a batch."""
+
+
+def as_list(response: HumanResponse | None) -> list[HumanInLoopResponse]:
+    """Return the answers in any of their forms as a list.
+
+    Args:
+        response: One answer, a list, a batch, or None.
+
+    Returns:
+        The answers, in order.
+
+    Raises:
+        ConfigurationError: Something in it is no answer.
+    """
+    if response is None:
+        return []
+    if isinstance(response, HumanInLoopResponse):
+        return [response]
+    if isinstance(response, HumanInLoopResponseBatch):
+        return list(response.responses)
+    checked: list[HumanInLoopResponse] = []
+    for item in response:
+        if not isinstance(item, HumanInLoopResponse):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+            raise ConfigurationError(
+                f"human_response holds a {type(item).__name__}.",
+                hint="Give HumanInLoopResponse objects: one, a list, or a batch.",
+            )
+        checked.append(item)
+    return checked
+
+
+def question_of(interaction_id: str, prompt: str) -> Question:
+    """Return an open request in the short form that `AnswerList` answers."""
+    return Question(question=prompt, key=f"q_{interaction_id}")
+
+
+def from_answer_list(snapshot: AgentSnapshot, given: AnswerList) -> list[HumanInLoopResponse]:
+    """Turn answers by key into answers by request.
+
+    Args:
+        snapshot: The session's state.
+        given: Answers to `response.questions`.
+
+    Returns:
+        One answer a key, in order.
+
+    Raises:
+        InteractionNotFoundError: A key belongs to no question of the session.
+    """
+    ids = {question_of(i.id, i.prompt).key: i.id for i in snapshot.interactions}
+    responses: list[HumanInLoopResponse] = []
+    for answer in given.answers:
+        if answer.key not in ids:
+            raise InteractionNotFoundError(
+                f"No question has the key {answer.key!r}.",
+                hint="Use the keys of response.questions.",
+                interaction_id=answer.key,
+            )
+        responses.append(
+            HumanInLoopResponse(
+                interaction_id=ids[answer.key],
+                response_type=HumanInteractionType.QUESTION,
+                answer=answer.answer,
+            )
+        )
+    return responses
+
+
+def accept(
+    snapshot: AgentSnapshot, responses: Sequence[HumanInLoopResponse], vault: CredentialVault
+) -> list[HumanAnswered]:
+    """Check answers, put their credentials into the vault, and return what is left of them.
+
+    All are checked before any credential is kept, so a batch with a wrong answer changes nothing.
+
+    Args:
+        snapshot: The session's state.
+        responses: The answers.
+        vault: Where credentials go.
+
+    Returns:
+        One input of the machine an answer, without secrets.
+
+    Raises:
+        InteractionNotFoundError: An answer names a request that the session does not have.
+        InteractionMismatchError: An answer does not fit its request.
+    """
+    accepted: list[HumanAnswered] = []
+    credentials: list[tuple[str, dict[str, str]]] = []
+    for response in responses:
+        secrets = _secrets(response)
+        record = _record(response, secrets)
+        interaction, record = answers.check(snapshot, response.interaction_id, record)
+        accepted.append(HumanAnswered(interaction_id=interaction.id, answer=record))
+        if secrets and interaction.answer is None:
+            credentials.append((str(response.dialog_option_id), secrets))
+    for option_id, secrets in credentials:
+        vault.put(snapshot.agent_id, option_id, secrets)
+    return accepted
+
+
+def _secrets(response: HumanInLoopResponse) -> dict[str, str]:
+    """Everything in a DIALOG_OPTION's answer is secret; other answers bring no credentials."""
+    if response.response_type is not HumanInteractionType.DIALOG_OPTION:
+        return {}
+    secrets = parse_credentials(response.additional_context) if response.additional_context else {}
+    for name, value in response.credentials.items():
+        secrets[name] = value if isinstance(value, str) else value.get_secret_value()
+    return secrets
+
+
+def _record(response: HumanInLoopResponse, secrets: dict[str, str]) -> AnswerRecord:
+    is_dialog = response.response_type is HumanInteractionType.DIALOG_OPTION
+    answer, note = response.answer, "" if is_dialog else redact(response.additional_context)
+    if response.response_type is HumanInteractionType.DECISION and answer and not note:
+        note, answer = redact(answer), None
+    return AnswerRecord(
+        response_type=response.response_type,
+        decision=response.decision,
+        answer=redact(answer) if answer and not is_dialog else None,
+        dialog_option_id=response.dialog_option_id,
+        note=note,
+        provides=tuple(handle_of(str(response.dialog_option_id), name) for name in secrets),
+    )

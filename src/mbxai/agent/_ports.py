@@ -1,0 +1,256 @@
+"""What an agent needs of a client, and the adapter that gives it from any client.
+
+The agent imports no client: every client of mbxai satisfies these protocols, and so does a user's
+own object with `parse` alone, blocking or not.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+
+import anyio.to_thread
+from pydantic import BaseModel
+
+from mbxai._redaction import redact
+from mbxai.agent._result_models import Result, TokenUsage
+from mbxai.errors import ConfigurationError, MBXAIError, OpenRouterError
+from mbxai.wire import ChatCompletion, ToolDefinition, ToolInfo, ToolResult, Usage
+
+
+@runtime_checkable
+class SupportsTools(Protocol):
+    """A client that has tools of its own; its `parse` takes `use_tools=False` to leave them out."""
+
+    def tool_infos(self) -> list[ToolInfo]:
+        """Return what a planner must know of each tool."""
+        ...
+
+    def tool_definitions(self, names: Sequence[str] | None = None) -> list[ToolDefinition]:
+        """Return the tools as they are offered to a model; all, or those named."""
+        ...
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: str,
+        *,
+        call_id: str = "",
+        session_id: str = "",
+        idempotency_key: str = "",
+        secrets: Mapping[str, str] | None = None,
+    ) -> ToolResult:
+        """Run a tool; a failure is a result that says so."""
+        ...
+
+
+class Reply(NamedTuple):
+    """What a model call gave.
+
+    Attributes:
+        value: The structured value as JSON, or the assistant message as it goes back.
+        usage: Tokens and cost.
+        finish_reason: Why the model stopped.
+    """
+
+    value: dict[str, Any]  # Any: JSON of the wire
+    usage: TokenUsage
+    finish_reason: str | None = None
+
+
+class ClientPort:
+    """Any client, as the agent uses it.
+
+    Attributes:
+        client: The asynchronous client, or the user's own object.
+    """
+
+    def __init__(self, client: object) -> None:
+        """Take a client.
+
+        Args:
+            client: An asynchronous client, a facade (its `async_client` is used), or an object with
+                `parse(messages=..., response_format=...)` and, for tasks, `create(messages=...)`.
+
+        Raises:
+            ConfigurationError: The object has no `parse`.
+        """
+        self.client: object = getattr(client, "async_client", client)
+        if not callable(getattr(self.client, "parse", None)):
+            raise ConfigurationError(
+                f"ai_client: a {type(client).__name__} has no parse().",
+                hint="Pass an OpenRouterClient, ToolClient or MCPClient, or their async twins.",
+            )
+        self._tools = self.client if isinstance(self.client, SupportsTools) else None
+
+    def method(self, name: str, purpose: str) -> Callable[..., Any]:  # Any: the client's own result
+        """Return a method of the client.
+
+        Args:
+            name: Name of the method.
+            purpose: What it is needed for, for the error.
+
+        Returns:
+            The bound method.
+
+        Raises:
+            AttributeError: The client has no such method.
+        """
+        found = getattr(self.client, name, None)
+        if not callable(found):
+            raise AttributeError(  # noqa: TRY004  # what mbxai 2.3 raised
+                f"{type(self.client).__name__} has no {name}(): it cannot {purpose}."
+            )
+        return cast("Callable[..., Any]", found)
+
+    async def structured(
+        self, messages: Sequence[Mapping[str, Any]], wanted: type[BaseModel]
+    ) -> Reply:
+        """Ask for a value of a type.
+
+        Args:
+            messages: The conversation.
+            wanted: The model that the value must be an instance of.
+
+        Returns:
+            The value as JSON.
+
+        Raises:
+            OpenRouterError: As the client's `parse` raises it; foreign errors are translated.
+        """
+        # Planning must not run tools, which the parse() of a client with tools would do.
+        without: dict[str, Any] = {"use_tools": False} if self._tools else {}
+        completion = await self._call(
+            "parse", messages=list(messages), response_format=wanted, **without
+        )
+        parsed = completion.choices[0].message.parsed
+        if not isinstance(parsed, wanted):
+            raise OpenRouterError(
+                f"parse() of {type(self.client).__name__} gave a {type(parsed).__name__}, "
+                f"not a {wanted.__name__}."
+            )
+        return Reply(parsed.model_dump(mode="json"), usage_of(completion))
+
+    async def message(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolDefinition]
+    ) -> Reply:
+        """Ask for the next message of a task's conversation.
+
+        Args:
+            messages: The conversation.
+            tools: Tools to offer.
+
+        Returns:
+            The assistant message as it goes back; calls in it have unique ids.
+
+        Raises:
+            OpenRouterError: As the client's `create` raises it; foreign errors are translated.
+        """
+        if not callable(getattr(self.client, "create", None)):
+            reply = await self.structured(messages, Result)
+            return Reply(
+                {"role": "assistant", "content": reply.value["result"]}, reply.usage, "stop"
+            )
+        offered: dict[str, Any] = {"tools": list(tools)} if tools else {}
+        completion = await self._call("create", messages=list(messages), **offered)
+        choice = completion.choices[0]
+        message = (
+            choice.message.to_param()
+            if hasattr(choice.message, "to_param")
+            else {
+                "role": "assistant",
+                "content": choice.message.content,
+            }
+        )
+        return Reply(_with_unique_ids(message), usage_of(completion), choice.finish_reason)
+
+    def tool_infos(self, only: Sequence[str] | None = None) -> list[ToolInfo]:
+        """Return what a planner must know of the tools that may be used."""
+        infos = self._tools.tool_infos() if self._tools else []
+        return [info for info in infos if only is None or info.name in only]
+
+    def tool_definitions(self, only: Sequence[str] | None = None) -> list[ToolDefinition]:
+        """Return the tools that may be used as they are offered to a model."""
+        return self._tools.tool_definitions(only) if self._tools else []
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: str,
+        *,
+        call_id: str,
+        session_id: str,
+        idempotency_key: str,
+        secrets: Mapping[str, str],
+    ) -> ToolResult:
+        """Run a tool; a failure is a result that says so."""
+        if self._tools is None:
+            content = f'{{"error": "there is no tool {name}"}}'
+            return ToolResult(call_id=call_id, name=name, content=content, is_error=True)
+        return await self._tools.call_tool(
+            name,
+            arguments,
+            call_id=call_id,
+            session_id=session_id,
+            idempotency_key=idempotency_key,
+            secrets=secrets,
+        )
+
+    async def _call(self, name: str, **arguments: Any) -> Any:  # Any: the client's own result
+        method = self.method(name, "answer an agent")
+        try:
+            if inspect.iscoroutinefunction(method):
+                return await method(**arguments)
+            # A duck-typed client may block; its result may still be awaitable.
+            result = await anyio.to_thread.run_sync(partial(method, **arguments))
+            return await result if inspect.isawaitable(result) else result
+        except MBXAIError:
+            raise
+        except Exception as error:  # the user's own client runs here
+            text = redact(f"{type(error).__name__}: {error}")[:500]
+            raise OpenRouterError(
+                f"{name}() of {type(self.client).__name__} raised {text}."
+            ) from error
+
+
+def usage_of(completion: object) -> TokenUsage:
+    """Return a completion's tokens and cost; zeros where the client gives none.
+
+    Args:
+        completion: A completion of any client.
+
+    Returns:
+        Its usage.
+    """
+    if isinstance(completion, ChatCompletion) and isinstance(completion.usage, Usage):
+        usage = completion.usage
+        return TokenUsage(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_tokens=usage.total_tokens,
+            cost_usd=usage.cost or 0.0,
+        )
+    usage = getattr(completion, "usage", None)
+    counts = {
+        name: value
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+        if isinstance(value := getattr(usage, name, None), int)
+    }
+    return TokenUsage(**counts)
+
+
+def _with_unique_ids(message: dict[str, Any]) -> dict[str, Any]:
+    """Give calls without an id, or with one that is taken, an id of their own.
+
+    Providers send empty and repeated ids; results could not be told apart.
+    """
+    calls: list[dict[str, Any]] = message.get("tool_calls") or []
+    taken: set[str] = set()
+    unique: list[dict[str, Any]] = []
+    for index, call in enumerate(calls):
+        call_id = str(call.get("id") or f"call_{index}")
+        while call_id in taken:
+            call_id += f"_{index}"
+        taken.add(call_id)
+        unique.append({**call, "id": call_id})
+    return {**message, "tool_calls": unique} if calls else message

@@ -1,0 +1,123 @@
+"""What callers see of a snapshot: the response, and the session's fields by old names. Pure."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mbxai.agent._human_models import HumanInteractionType
+from mbxai.agent._people import question_of
+from mbxai.agent._plan_models import Task, TaskStatus
+from mbxai.agent._result_models import AgentResponse, AgentState
+from mbxai.agent._snapshot import SCHEMA_VERSION, AgentSnapshot
+from mbxai.agent._work import request_of
+from mbxai.errors import SessionDataError
+
+
+def response_of(
+    snapshot: AgentSnapshot, final_type: type[BaseModel] | None = None
+) -> AgentResponse:
+    """Return the state of a run as callers see it.
+
+    Args:
+        snapshot: The state.
+        final_type: The model that the final response is an instance of; without one, or if the
+            stored response is of another model, it is given as JSON.
+
+    Returns:
+        A response with every field filled from what is known.
+    """
+    failed = snapshot.state is AgentState.FAILED
+    open_interactions = () if failed else snapshot.open_interactions()
+    requests = [request_of(snapshot, interaction) for interaction in open_interactions]
+    return AgentResponse(
+        agent_id=snapshot.agent_id,
+        state=snapshot.state,
+        questions=[
+            question_of(i.id, i.prompt)
+            for i in open_interactions
+            if i.interaction_type is HumanInteractionType.QUESTION
+        ],
+        requirement_analysis=snapshot.requirement_analysis,
+        tool_analysis=snapshot.tool_analysis,
+        todo_list=snapshot.todo_list,
+        current_task=current_task(snapshot),
+        human_interaction_request=requests[0] if requests else None,
+        human_interaction_requests=requests,
+        goal_evaluation=snapshot.goal_evaluation,
+        final_response=_typed(snapshot, final_type),
+        token_summary=snapshot.token_summary,
+        error=snapshot.error,
+    )
+
+
+def current_task(snapshot: AgentSnapshot) -> Task | None:
+    """Return the task that is being worked on, else the one that would be next, if there is one."""
+    if snapshot.todo_list is None:
+        return None
+    running = (t for t in snapshot.todo_list.tasks if t.status is TaskStatus.IN_PROGRESS)
+    return next(running, snapshot.todo_list.get_next_task())
+
+
+def session_info(snapshot: AgentSnapshot) -> dict[str, Any]:  # Any: JSON of the session
+    """Return a session's fields, under the names that mbxai 2.3 gave them.
+
+    Args:
+        snapshot: The state.
+
+    Returns:
+        JSON values only. Credentials are not in it: the state never holds any.
+    """
+    info: dict[str, Any] = snapshot.model_dump(mode="json")
+    task = current_task(snapshot)
+    tasks = snapshot.todo_list.tasks if snapshot.todo_list else []
+    requests = [request_of(snapshot, i) for i in snapshot.open_interactions()]
+    return {
+        **info,
+        "conversation_length": len(snapshot.conversation_history),
+        "current_task": task.model_dump(mode="json") if task else None,
+        "current_task_index": tasks.index(task) if task else len(tasks),
+        "pending_human_request": requests[0].model_dump(mode="json") if requests else None,
+    }
+
+
+def snapshot_of(agent_id: str, data: dict[str, Any]) -> AgentSnapshot:  # Any: JSON of the store
+    """Read a stored session.
+
+    Args:
+        agent_id: The session's id.
+        data: What the store holds; empty for a session that does not exist yet.
+
+    Returns:
+        The state; a fresh one for a new session.
+
+    Raises:
+        SessionDataError: The data is no session, or one of a newer mbxai.
+    """
+    if not data:
+        return AgentSnapshot(agent_id=agent_id)
+    version = data.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise SessionDataError(
+            f"The session {agent_id!r} has schema version {version!r}; this mbxai reads up to "
+            f"{SCHEMA_VERSION}.",
+            hint="Run it with the version of mbxai that wrote it, or a newer one.",
+            agent_id=agent_id,
+        )
+    try:
+        return AgentSnapshot.model_validate(data)
+    except ValidationError as error:
+        raise SessionDataError(
+            f"The stored session {agent_id!r} cannot be read: {error.error_count()} problems.",
+            hint="The store's content was changed from outside; delete the session to start anew.",
+            agent_id=agent_id,
+        ) from None
+
+
+def _typed(snapshot: AgentSnapshot, final_type: type[BaseModel] | None) -> object:
+    value = snapshot.final_response
+    if value is None or final_type is None:
+        return value
+    try:
+        return final_type.model_validate(value)
+    except ValidationError:
+        return value

@@ -1,0 +1,186 @@
+"""One transition in the making: the snapshot so far, and the events that it gives out.
+
+The machine's handlers are written against `Work`; from outside a transition stays a pure function.
+"""
+
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+from mbxai.agent._events import (
+    AgentEvent,
+    HumanRequested,
+    RunFailed,
+    StateChanged,
+    TaskChanged,
+    UsageAdded,
+)
+from mbxai.agent._human_models import HumanInLoopRequest
+from mbxai.agent._plan_models import Task, TaskStatus, TodoList
+from mbxai.agent._result_models import AgentFailure, AgentState, TokenUsage
+from mbxai.agent._snapshot import (
+    AgentSnapshot,
+    Interaction,
+    ModelCall,
+    ModelStep,
+    TaskRun,
+    ToolCall,
+)
+
+
+class Work:
+    """A transition in the making.
+
+    Attributes:
+        snapshot: The state so far; replaced, never changed.
+        events: What observers will see, in order.
+    """
+
+    def __init__(self, snapshot: AgentSnapshot) -> None:
+        self.snapshot = snapshot
+        self.events: list[AgentEvent] = []
+
+    def update(self, **changes: Any) -> None:  # Any: fields of AgentSnapshot
+        """Replace the snapshot by a copy with these fields changed."""
+        self.snapshot = self.snapshot.model_copy(update=changes)
+
+    def emit(self, event: AgentEvent) -> None:
+        """Give an event to the observers."""
+        self.events.append(event)
+
+    def new_id(self) -> str:
+        """Return an id that the agent id and the sequence number determine."""
+        sequence = self.snapshot.sequence + 1
+        self.update(sequence=sequence)
+        return str(uuid5(NAMESPACE_OID, f"{self.snapshot.agent_id}:{sequence}"))
+
+    def enter(self, state: AgentState) -> None:
+        """Change the state, if it is another one."""
+        if self.snapshot.state is not state:
+            self.update(state=state)
+            self.emit(StateChanged(state=state))
+
+    def fail(self, failure: AgentFailure) -> None:
+        """Rest in FAILED; open calls stay for a retry, or are dropped if there can be none."""
+        self.update(error=failure)
+        if not failure.retryable:
+            self.update(calls=())
+        self.enter(AgentState.FAILED)
+        self.emit(RunFailed(error=failure))
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    def call_model(
+        self,
+        step: ModelStep,
+        *,
+        task_id: str | None = None,
+        attempt: int = 1,
+        feedback: tuple[str, ...] = (),
+    ) -> None:
+        """Open a model call."""
+        call = ModelCall(
+            id=self.new_id(), step=step, task_id=task_id, attempt=attempt, feedback=feedback
+        )
+        self.update(calls=(*self.snapshot.calls, call))
+
+    def call_tool(self, call: ToolCall) -> None:
+        """Open a tool call."""
+        self.update(calls=(*self.snapshot.calls, call))
+
+    def close_call(self, call_id: str) -> ModelCall | ToolCall | None:
+        """Close an open call; None if it is not open (an answer that came twice)."""
+        call = next((c for c in self.snapshot.calls if c.id == call_id), None)
+        if call is not None:
+            self.update(calls=tuple(c for c in self.snapshot.calls if c.id != call_id))
+        return call
+
+    def count(self, call: ModelCall, usage: TokenUsage, *, asked_person: bool = False) -> None:
+        """Add a model call's usage to its step."""
+        summary = self.snapshot.token_summary
+        if asked_person:
+            field, value = "dialog_interactions", [*summary.dialog_interactions, usage]
+        elif call.step is ModelStep.TASK:
+            field, value = "task_execution", [*summary.task_execution, usage]
+        else:
+            before: TokenUsage = getattr(summary, call.step.value)
+            field, value = call.step.value, before + usage
+        self.update(
+            token_summary=summary.model_copy(update={field: value}),
+            model_calls=self.snapshot.model_calls + 1,
+        )
+        self.emit(UsageAdded(step=field, usage=usage))
+
+    # --- tasks ------------------------------------------------------------------------------------
+
+    def tasks(self) -> list[Task]:
+        """Return the plan's tasks, in plan order."""
+        return self.snapshot.todo_list.tasks if self.snapshot.todo_list else []
+
+    def task(self, task_id: str) -> Task:
+        """Return one task of the plan."""
+        return next(task for task in self.tasks() if task.id == task_id)
+
+    def change_task(self, task_id: str, **changes: Any) -> None:  # Any: fields of Task
+        """Change a task of the plan."""
+        changed = self.task(task_id).model_copy(update=changes)
+        tasks = [changed if task.id == task_id else task for task in self.tasks()]
+        total = self.snapshot.todo_list.estimated_total_time if self.snapshot.todo_list else None
+        self.update(todo_list=TodoList(tasks=tasks, estimated_total_time=total))
+        if "status" in changes:
+            self.emit(TaskChanged(task=changed))
+
+    def end_task(
+        self,
+        task_id: str,
+        status: TaskStatus,
+        *,
+        result: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """End a task, drop its open calls and withdraw its open requests."""
+        self.update(
+            calls=tuple(c for c in self.snapshot.calls if c.task_id != task_id),
+            interactions=tuple(
+                i
+                for i in self.snapshot.interactions
+                if i.task_id != task_id or i.answer is not None
+            ),
+        )
+        self.change_task(task_id, status=status, result=result, error_message=error)
+
+    def run(self, task_id: str) -> TaskRun:
+        """Return how a task is being executed."""
+        return self.snapshot.runs[task_id]
+
+    def change_run(self, task_id: str, **changes: Any) -> None:  # Any: fields of TaskRun
+        """Change how a task is being executed."""
+        changed = self.run(task_id).model_copy(update=changes)
+        self.update(runs={**self.snapshot.runs, task_id: changed})
+
+    # --- people -----------------------------------------------------------------------------------
+
+    def ask(self, interaction: Interaction) -> None:
+        """Open a request to a person."""
+        self.update(interactions=(*self.snapshot.interactions, interaction))
+        self.emit(HumanRequested(request=request_of(self.snapshot, interaction)))
+
+
+def request_of(snapshot: AgentSnapshot, interaction: Interaction) -> HumanInLoopRequest:
+    """Return a request in its public form.
+
+    Args:
+        snapshot: The state, for the dialogue options.
+        interaction: The request.
+
+    Returns:
+        The request with the dialogue that it names, if it names one.
+    """
+    return HumanInLoopRequest(
+        id=interaction.id,
+        interaction_type=interaction.interaction_type,
+        prompt=interaction.prompt,
+        options=list(interaction.options),
+        dialog_options=[o for o in snapshot.dialog_options if o.id == interaction.dialog_option_id],
+        context=interaction.context,
+        task_id=interaction.task_id,
+    )
