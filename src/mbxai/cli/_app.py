@@ -1,0 +1,156 @@
+"""The commands and their options; what they do is in the other files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from mbxai._version import __version__
+from mbxai.cli._chat import chat
+from mbxai.cli._clients import NO_KEY, has_key
+from mbxai.cli._failures import tell
+from mbxai.cli._models import models
+from mbxai.cli._run import INTERRUPTED, RunOptions, run
+from mbxai.errors import MBXAIError
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+_USAGE: Final = 2
+_FAILED: Final = 1
+
+
+def application() -> "Typer":
+    """Return the program; calling it reads the command line and leaves with an exit code."""
+    import typer
+
+    app = typer.Typer(
+        name="mbxai",
+        help="Agents, chat and models of OpenRouter, or of a small model on this machine.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    def show_version(wanted: bool) -> None:
+        if wanted:
+            typer.echo(f"mbxai {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def program(
+        *,
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version", callback=show_version, is_eager=True, help="Show the version."
+            ),
+        ] = False,
+    ) -> None: ...
+
+    _add_run(app)
+    _add_chat(app)
+    _add_models(app)
+    return app
+
+
+def _add_run(app: "Typer") -> None:
+    import typer
+
+    @app.command("run")
+    def command(
+        *,
+        goal: Annotated[str, typer.Argument(help="What is to be achieved.")] = "",
+        local: Annotated[bool, typer.Option("--local", help=_LOCAL)] = False,
+        model: Annotated[str | None, typer.Option(help=_MODEL)] = None,
+        schema: Annotated[
+            str | None,
+            typer.Option(metavar="MODULE:MODEL", help="Pydantic model of the final answer."),
+        ] = None,
+        mcp: Annotated[
+            list[str] | None, typer.Option(metavar="NAME=URL|COMMAND", help=_MCP)
+        ] = None,
+        tool: Annotated[
+            list[str] | None,
+            typer.Option(metavar="MODULE:FUNCTION", help="A function that the agent may call."),
+        ] = None,
+        dialog: Annotated[
+            list[str] | None, typer.Option(metavar="MODULE:OPTION", help=_DIALOG)
+        ] = None,
+        human: Annotated[
+            bool, typer.Option("--human/--no-human", help="Whether the agent may ask you.")
+        ] = False,
+        session: Annotated[
+            Path | None, typer.Option(metavar="FILE.sqlite", help="Keep the session in this file.")
+        ] = None,
+        agent_id: Annotated[str | None, typer.Option(metavar="ID", help=_AGENT_ID)] = None,
+        max_cost: Annotated[float | None, typer.Option(metavar="USD", help=_MAX_COST)] = None,
+        as_json: Annotated[bool, typer.Option("--json", help=_JSON)] = False,
+    ) -> None:
+        """Run an agent until the goal is reached, and print the typed answer."""
+        if not goal and agent_id is None:
+            tell('Say what is to be achieved: mbxai run "your goal"')
+            raise typer.Exit(_USAGE)
+        options = RunOptions(
+            goal=goal,
+            local=local,
+            model=model,
+            schema=schema,
+            mcp=mcp or (),
+            tools=tool or (),
+            dialogs=dialog or (),
+            human=human,
+            session=session,
+            agent_id=agent_id,
+            max_cost=max_cost,
+            as_json=as_json,
+        )
+        raise typer.Exit(_with_model(lambda: run(options), local=local))
+
+
+def _add_chat(app: "Typer") -> None:
+    import typer
+
+    @app.command("chat")
+    def command(
+        *,
+        local: Annotated[bool, typer.Option("--local", help=_LOCAL)] = False,
+        model: Annotated[str | None, typer.Option(help=_MODEL)] = None,
+    ) -> None:
+        """Talk with a model; /quit leaves."""
+        raise typer.Exit(_with_model(lambda: chat(model=model, local=local), local=local))
+
+
+def _add_models(app: "Typer") -> None:
+    import typer
+
+    @app.command("models")
+    def command(
+        *, as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False
+    ) -> None:
+        """List the names that stand for models."""
+        raise typer.Exit(models(as_json=as_json))
+
+
+def _with_model(command: Callable[[], int], *, local: bool) -> int:
+    """Run a command that needs a model; every failure that we know is one line."""
+    if not local and not has_key():
+        tell(NO_KEY)
+        return _USAGE
+    try:
+        return command()
+    except MBXAIError as error:
+        tell(" ".join(str(error).split()))
+        return _FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+_LOCAL: Final = "Use a small model on this machine; no key, nothing leaves it."
+_MODEL: Final = "Name or slug of the model; with --local a GGUF file."
+_MCP: Final = "An MCP server: where it is, or the command that starts it. May be repeated."
+_DIALOG: Final = "A DialogOption, or a list of them, that you can fill in. May be repeated."
+_AGENT_ID: Final = "The session to go on with, or the id for a new one."
+_MAX_COST: Final = "Stop before the next model call once this much is spent."
+_JSON: Final = "One JSON object a line: the events, then the outcome."
