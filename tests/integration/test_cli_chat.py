@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 from support.programs import COMMAND, environment, mbxai, terminal
 
@@ -90,3 +91,23 @@ def test_a_reader_that_leaves_ends_the_program_quietly(tmp_path):
         program.stdout.close()
         assert program.stderr.read() == b""
         assert program.wait(20) == 1
+
+
+def test_without_its_packages_the_program_says_how_to_get_them(tmp_path):
+    code = "import sys; sys.modules['typer'] = None; from mbxai.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
+    )
+    message = "The command line needs more packages: pip install 'mbxai[cli]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+def test_help_names_every_option_and_fits_eighty_columns(tmp_path):
+    helped = mbxai("run", "--help", env={}, cwd=tmp_path)
+    for option in ("--local", "--schema", "--mcp", "--tool", "--dialog", "--session", "--json"):
+        assert option in helped.out
+    assert max(map(len, helped.lines)) <= 80

@@ -100,3 +100,46 @@ def test_a_client_that_is_never_closed_leaves_no_child_and_does_not_hang() -> No
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_alive(pid)
+
+
+def test_without_fastapi_the_error_names_the_extra_and_the_other_way() -> None:
+    output = run_program(
+        """
+        from mbxai.errors import ConfigurationError
+        from mbxai.mcp import MCPServer
+        sys.modules["fastapi"] = None
+        server = MCPServer("s")
+        server.asgi_app()
+        try:
+            server.app
+        except ConfigurationError as error:
+            print(error)
+        """
+    )
+    assert "mbxai[fastapi]" in output
+    assert "asgi_app" in output
+
+
+def test_a_forked_child_makes_a_connection_of_its_own() -> None:
+    output = run_program(
+        """
+        import os, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of any fork
+        from mbxai.mcp import MCPClient
+        client = MCPClient(NoModel())
+        client.register_mcp_server("fault", command=fault_server())
+        (server,) = children()
+        pid = os.fork()
+        if pid == 0:
+            result = client.call_tool("good", '{"x": 1}')
+            client.close()
+            own = len(children())
+            os._exit(0 if result.content == '{"x": 1}' and own == 0 else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        print(client.call_tool("good", '{"x": null}').content)
+        print(server in children())
+        client.close()
+        print(children())
+        """
+    )
+    assert output == '0\n{"x": null}\nTrue\nset()\n'

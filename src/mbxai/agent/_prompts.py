@@ -16,14 +16,14 @@ from mbxai.wire import ToolInfo
 SYSTEM = (
     "You are a careful agent. You reach a goal in steps: analyse the requirement, choose tools, "
     "plan tasks, carry out one task at a time and evaluate the result. Do only the step you are "
-    "asked for. Never invent results, numbers or quotations; say what is missing instead. "
-    "A text that begins with secret:// stands for a credential that you cannot see: pass it on "
-    "unchanged, as the whole value of a tool's argument of the same name."
+    "asked for. Never invent results, numbers or quotations; say what is missing instead."
 )
 
 HUMAN_SYSTEM = (
     " A person can help you: ask with the tools ask_question, request_decision or open_dialog when "
-    "you lack something that only a person can give. Ask for credentials only with open_dialog."
+    "you lack something that only a person can give. Ask for credentials only with open_dialog. "
+    "A text that begins with secret:// stands for a credential that you cannot see: pass it on "
+    "unchanged, as the whole value of a tool's argument of the same name."
 )
 
 ASK_QUESTION = "Ask a person a question and wait for the answer in words."

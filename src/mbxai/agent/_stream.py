@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -57,12 +56,7 @@ class AsyncAgentStream:
         self._group.start_soon(self._observe, send)
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_exc_info: object) -> None:
         """Stop the run if it has not come to rest."""
         if self._group is not None:
             self._group.cancel_scope.cancel()
@@ -72,7 +66,7 @@ class AsyncAgentStream:
 
     async def aclose(self) -> None:
         """Stop the run if it has not come to rest."""
-        await self.__aexit__(None, None, None)
+        await self.__aexit__()
 
     def __aiter__(self) -> Self:
         """Return the stream."""

@@ -1,22 +1,19 @@
-"""The commands and their options; what they do is in the other files."""
+"""The commands and their options; what they do is in the other files, loaded when they run."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from mbxai._version import __version__
-from mbxai.cli._chat import chat
-from mbxai.cli._clients import NO_KEY, has_key
+from mbxai.cli._exit_codes import FAILED, INTERRUPTED, USAGE
 from mbxai.cli._failures import tell
-from mbxai.cli._models import models
-from mbxai.cli._run import INTERRUPTED, RunOptions, run
 from mbxai.errors import MBXAIError
 
 if TYPE_CHECKING:
     from typer import Typer
 
-_USAGE: Final = 2
-_FAILED: Final = 1
+_NO_KEY: Final = "Set OPENROUTER_API_KEY, or use --local for a small model on this machine."
 
 
 def application() -> "Typer":
@@ -88,25 +85,31 @@ def _add_run(app: "Typer") -> None:
         max_cost: Annotated[float | None, typer.Option(metavar="USD", help=_MAX_COST)] = None,
         as_json: Annotated[bool, typer.Option("--json", help=_JSON)] = False,
     ) -> None:
-        """Run an agent until the goal is reached, and print the typed answer."""
+        """Run an agent and print its typed answer."""
         if not goal and agent_id is None:
             tell('Say what is to be achieved: mbxai run "your goal"')
-            raise typer.Exit(_USAGE)
-        options = RunOptions(
-            goal=goal,
-            local=local,
-            model=model,
-            schema=schema,
-            mcp=mcp or (),
-            tools=tool or (),
-            dialogs=dialog or (),
-            human=human,
-            session=session,
-            agent_id=agent_id,
-            max_cost=max_cost,
-            as_json=as_json,
-        )
-        raise typer.Exit(_with_model(lambda: run(options), local=local))
+            raise typer.Exit(USAGE)
+
+        def work() -> int:
+            from mbxai.cli._run import RunOptions, run
+
+            options = RunOptions(
+                goal=goal,
+                local=local,
+                model=model,
+                schema=schema,
+                mcp=mcp or (),
+                tools=tool or (),
+                dialogs=dialog or (),
+                human=human,
+                session=session,
+                agent_id=agent_id,
+                max_cost=max_cost,
+                as_json=as_json,
+            )
+            return run(options)
+
+        raise typer.Exit(_with_model(work, local=local))
 
 
 def _add_chat(app: "Typer") -> None:
@@ -119,7 +122,13 @@ def _add_chat(app: "Typer") -> None:
         model: Annotated[str | None, typer.Option(help=_MODEL)] = None,
     ) -> None:
         """Talk with a model; /quit leaves."""
-        raise typer.Exit(_with_model(lambda: chat(model=model, local=local), local=local))
+
+        def work() -> int:
+            from mbxai.cli._chat import chat
+
+            return chat(model=model, local=local)
+
+        raise typer.Exit(_with_model(work, local=local))
 
 
 def _add_models(app: "Typer") -> None:
@@ -130,19 +139,21 @@ def _add_models(app: "Typer") -> None:
         *, as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False
     ) -> None:
         """List the names that stand for models."""
+        from mbxai.cli._models import models
+
         raise typer.Exit(models(as_json=as_json))
 
 
 def _with_model(command: Callable[[], int], *, local: bool) -> int:
     """Run a command that needs a model; every failure that we know is one line."""
-    if not local and not has_key():
-        tell(NO_KEY)
-        return _USAGE
+    if not local and not os.environ.get("OPENROUTER_API_KEY", "").strip():
+        tell(_NO_KEY)
+        return USAGE
     try:
         return command()
     except MBXAIError as error:
         tell(" ".join(str(error).split()))
-        return _FAILED
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 

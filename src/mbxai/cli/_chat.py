@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from mbxai.cli._clients import opened_client
+from mbxai.cli._exit_codes import DONE
 from mbxai.cli._failures import tell
 from mbxai.cli._people import Reader, StandardInput
 from mbxai.cli._text import printable
@@ -58,7 +59,7 @@ def _piped(client: OpenRouterClient) -> int:
             break
         if text:
             _answer(client, messages, text)
-    return 0
+    return DONE
 
 
 def _talk(client: OpenRouterClient, reader: Reader, console: "Console") -> int:
@@ -68,9 +69,9 @@ def _talk(client: OpenRouterClient, reader: Reader, console: "Console") -> int:
             text = reader.line(_PROMPT).strip()
         except EOFError:
             console.print()
-            return 0
+            return DONE
         if text in _LEAVE:
-            return 0
+            return DONE
         if not text:
             continue
         try:

@@ -1,19 +1,9 @@
 """The client behind a command: OpenRouter's, or one of the model on this machine."""
 
-import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
 
 from mbxai.openrouter import OpenRouterClient
-
-NO_KEY: Final = "Set OPENROUTER_API_KEY, or use --local for a small model on this machine."
-"""What to say to somebody who has no key."""
-
-
-def has_key() -> bool:
-    """Return whether the environment holds a key for OpenRouter."""
-    return bool(os.environ.get("OPENROUTER_API_KEY", "").strip())
 
 
 @contextmanager

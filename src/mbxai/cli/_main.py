@@ -3,6 +3,8 @@
 import os
 import sys
 
+from mbxai.cli._app import application
+
 
 def main() -> None:
     """Run the program and leave the interpreter with its exit code.
@@ -12,14 +14,14 @@ def main() -> None:
             something. 3: the run waits for a person. 130: Ctrl-C.
     """
     try:
-        from mbxai.cli._app import application
+        program = application()
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich", "click"}:
             raise
         sys.stderr.write("The command line needs more packages: pip install 'mbxai[cli]'\n")
         raise SystemExit(2) from None
     try:
-        application()(prog_name="mbxai")
+        program(prog_name="mbxai")
     except BrokenPipeError:
         # Whoever read the output left; without this the interpreter complains while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,8 @@
 import json
 import sys
 
-from mbxai.openrouter import OpenRouterClient
+from mbxai.cli._exit_codes import DONE
+from mbxai.openrouter.models import OpenRouterModelRegistry
 
 
 def models(*, as_json: bool) -> int:
@@ -15,7 +16,7 @@ def models(*, as_json: bool) -> int:
     Returns:
         The exit code.
     """
-    known = OpenRouterClient.list_models()
+    known = OpenRouterModelRegistry.list_models()
     if as_json:
         text = json.dumps(known, indent=2)
     else:
@@ -23,4 +24,4 @@ def models(*, as_json: bool) -> int:
         text = "\n".join(f"{name:<{width}}  {slug}" for name, slug in known.items())
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-    return 0
+    return DONE

@@ -89,7 +89,9 @@ def answers_to(
         One answer a request, in order; fewer if the input ended, none if nobody answers.
     """
     answers: list[HumanInLoopResponse] = []
-    typed: dict[str, dict[str, SecretStr]] = {}  # by dialogue: nobody types a password twice
+    typed: dict[
+        str, Mapping[str, str | SecretStr]
+    ] = {}  # by dialogue: nobody types a password twice
     for request in requests:
         option = request.dialog_options[0].id if request.dialog_options else ""
         try:
@@ -108,7 +110,7 @@ def answer_to(
     reader: Reader,
     console: "Console",
     *,
-    typed: Mapping[str, SecretStr] | None = None,
+    typed: Mapping[str, str | SecretStr] | None = None,
 ) -> HumanInLoopResponse:
     """Ask until there is an answer that fits.
 
@@ -127,7 +129,7 @@ def answer_to(
     kind = request.interaction_type
     option = request.dialog_options[0] if request.dialog_options else None
     if kind is HumanInteractionType.DIALOG_OPTION and typed:
-        return _filled_in(request, option, dict(typed))
+        return _filled_in(request, option, typed)
     _say(console, f"? {printable(request.prompt)}", "bold yellow")
     if request.context:
         _say(console, f"  {printable(request.context)}", "dim")
@@ -170,7 +172,9 @@ def dialog_fields(option: DialogOption | None) -> list[tuple[str, str]]:
 
 
 def _filled_in(
-    request: HumanInLoopRequest, option: DialogOption | None, credentials: dict[str, SecretStr]
+    request: HumanInLoopRequest,
+    option: DialogOption | None,
+    credentials: Mapping[str, str | SecretStr],
 ) -> HumanInLoopResponse:
     return HumanInLoopResponse(
         interaction_id=request.id,

@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -12,19 +11,16 @@ from pydantic import BaseModel
 from mbxai.agent import AgentClient, Budget, Result
 from mbxai.agent.models import AgentResponse, AgentState, HumanInLoopResponse
 from mbxai.cli._clients import opened_client
+from mbxai.cli._exit_codes import DONE, FAILED, INTERRUPTED, WAITS_FOR_PERSON
 from mbxai.cli._failures import tell
 from mbxai.cli._load import load_dialogs, load_function, load_model
 from mbxai.cli._people import StandardInput, answers_to
 from mbxai.cli._screens import Screen, screen
 from mbxai.cli._state import RunState, reduce, resumed
+from mbxai.cli._text import one_line
 from mbxai.errors import BudgetExceededError, ConfigurationError, SessionNotFoundError
 from mbxai.mcp import MCPClient
 from mbxai.sessions import SQLiteSessionStore
-
-DONE: Final = 0
-FAILED: Final = 1
-WAITS_FOR_PERSON: Final = 3
-INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +225,7 @@ class Journey:
     def _rest(self, response: AgentResponse) -> int:
         self._where.end(response, self._state)
         if response.error is not None:
-            tell(f"The run failed: {response.error.message}")
+            tell(f"The run failed: {one_line(response.error.message)}")
             if response.error.retryable:
                 self._tell_how_to_continue()
             return FAILED

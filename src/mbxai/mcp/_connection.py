@@ -119,7 +119,7 @@ class ServerConnection:
         try:
             return await self._attempt(what, ask)
         except _NeverRanError:
-            logger.info("MCP server %s is connected again", self.target.name)
+            logger.info("MCP server %s is gone; connecting again", self.target.name)
         try:
             return await self._attempt(what, ask)
         except _NeverRanError as error:
@@ -198,7 +198,7 @@ class ServerConnection:
         cause = root_cause(error)
         code = error_code(cause)
         name = self.target.name
-        was_lost = code == _CONNECTION_CLOSED or note.was_refused or note.was_unsent
+        was_lost = code == _CONNECTION_CLOSED or note.refused or note.unsent
         if was_lost and note.never_ran:
             self._retire(link)
             return _NeverRanError()

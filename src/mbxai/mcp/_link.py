@@ -106,8 +106,6 @@ class Link:
     async def aclose(self) -> None:
         """Leave and wait for the end; must be called on the connection's loop."""
         self.stop()
-        if asyncio.current_task() is self._owner:
-            return
         await asyncio.wait({self._owner}, timeout=CLOSE_SECONDS)
         if not self._owner.done():
             logger.warning("MCP server %s does not let go and is abandoned", self._target.name)

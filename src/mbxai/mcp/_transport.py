@@ -31,6 +31,7 @@ MAX_EVENT_BYTES: Final = 64 * 1024 * 1024
 
 _TRANSPORT_LOGGERS: Final = ("mcp.client.streamable_http", "mcp.client.sse", "mcp.client.stdio")
 _HTTP_SECONDS: Final = 30.0
+_MAX_WAITING: Final = 10_000
 _OLDEST_VERSION: Final = "2025-11-25"
 _VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 
@@ -176,7 +177,9 @@ def _noting_client_class() -> "type[httpx2.AsyncClient]":
             try:
                 return await super().send(request, **options)
             except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
-                note_unsent()
+                # Not a GET: it would resume the answer to a request that has arrived.
+                if request.method == "POST":
+                    note_unsent()
                 raise
 
     return NotingClient
@@ -254,6 +257,9 @@ class _WatchedWrites:
             meta = cast("dict[str, Any]", (message.params or {}).get("_meta") or {})
             version = str(meta.get(_VERSION_KEY, _OLDEST_VERSION))
             if message.method in ("tools/list", "tools/call"):
+                if len(self._watch.requests) >= _MAX_WAITING:
+                    # The oldest; cancelled requests get no answer that would remove them.
+                    del self._watch.requests[next(iter(self._watch.requests))]
                 self._watch.requests[message.id] = message.method, version
             # Before the hand-over: a cancelled send may have delivered all the same.
             note_written()

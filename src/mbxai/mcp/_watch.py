@@ -18,21 +18,21 @@ class CallNote:
     """What is known of one call.
 
     Attributes:
-        was_written: A request of this call was handed to the transport.
-        was_unsent: The transport could not even connect to send it.
-        was_refused: The server said that it does not know the session, so it ran nothing.
+        written: How many requests of this call were handed to the transport.
+        unsent: How many of them the transport could not even connect to send.
+        refused: How many the server did not run, since it does not know the session.
         status: The last HTTP status of this call that tells of an error; 0 if there was none.
     """
 
-    was_written: bool = False
-    was_unsent: bool = False
-    was_refused: bool = False
+    written: int = 0
+    unsent: int = 0
+    refused: int = 0
     status: int = 0
 
     @property
     def never_ran(self) -> bool:
         """Whether the server provably did not run the tool."""
-        return not self.was_written or self.was_unsent or self.was_refused
+        return self.unsent + self.refused >= self.written
 
 
 current_call: Final[ContextVar[CallNote | None]] = ContextVar("mbxai_mcp_call", default=None)
@@ -110,7 +110,7 @@ class ConnectionWatch:
         if status == 404 and of_session:  # the protocol's word for it
             self.is_lost = True
             if call is not None:
-                call.was_refused = True
+                call.refused += 1
 
     def _end(self) -> None:
         if not self.has_ended:
@@ -123,11 +123,11 @@ def note_written() -> None:
     """Note that a request of the current call has been handed to the transport."""
     call = current_call.get()
     if call is not None:
-        call.was_written = True
+        call.written += 1
 
 
 def note_unsent() -> None:
     """Note that a request of the current call could not be sent at all."""
     call = current_call.get()
     if call is not None:
-        call.was_unsent = True
+        call.unsent += 1

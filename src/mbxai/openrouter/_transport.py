@@ -77,8 +77,8 @@ class Answer:
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._pieces = _pieces_of(response)
-        self.status = response.status_code
-        self.headers = {
+        self.status: int = response.status_code
+        self.headers: dict[str, str] = {
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in response.headers.raw
         }

@@ -1,6 +1,6 @@
 """What a client was made with."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
@@ -24,7 +24,7 @@ class OpenRouterConfig(BaseModel):
         retry_max_delay: Seconds before any later retry, at most.
     """
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     token: SecretStr
     model: str = OpenRouterModel.GPT4_TURBO.value

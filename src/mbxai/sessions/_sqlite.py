@@ -49,7 +49,7 @@ class SQLiteSessionStore:
                 "SQLiteSessionStore needs the path of a file.",
                 hint="InMemorySessionStore keeps sessions in memory.",
             )
-        self.path = Path(path).absolute()
+        self.path: Path = Path(path).absolute()
         self._now = now
         self._database = SessionDatabase(self.path, busy_timeout=busy_timeout)
         self._limiter: RunVar[CapacityLimiter] = RunVar("mbxai_sqlite_limiter")
