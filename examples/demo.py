@@ -1,4 +1,4 @@
-"""The tool and the final answer of `python -m nox -s demo`; the MCP server is mcp_server.py."""
+"""The local tool and the final answer of `python -m nox -s demo`; its MCP server is mcp_server.py."""
 
 from pydantic import BaseModel, Field
 
@@ -10,6 +10,6 @@ class Report(BaseModel):
     summary: str = Field(description="What the project is, in one sentence")
 
 
-def count_words(text: str) -> int:
-    """Count the words of a text."""
-    return len(text.split())
+def take_note(note: str) -> str:
+    """Take a note for later."""
+    return f"Noted: {note}"

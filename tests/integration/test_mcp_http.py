@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from support.mcp_http_fault_server import answering
+from support.mcp_http_fault_server import answering, dying_in_a_resumable_answer
 from support.mcp_model import NoModel
 from support.mcp_processes import free_port, http_server
 
@@ -124,6 +124,16 @@ async def test_a_server_killed_in_the_middle_of_calls_is_a_typed_error(
         text, is_error = await call(client, "add", a=1, b=2)
     assert is_error
     assert "could not be reached" in text
+
+
+async def test_a_call_whose_answer_was_cut_is_not_sent_again(client: AsyncMCPClient) -> None:
+    async with dying_in_a_resumable_answer() as seen, asyncio.timeout(BOUND):
+        url = f"http://127.0.0.1:{seen.port}/mcp"
+        await client.register_mcp_server("dying", url, mode="legacy")
+        text, is_error = await call(client, "good")
+    assert is_error
+    assert "not known" in text
+    assert seen.requests.count("tools/call") == 1
 
 
 async def test_a_server_that_is_not_there_is_a_typed_error(client: AsyncMCPClient) -> None:
