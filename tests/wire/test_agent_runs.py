@@ -515,6 +515,16 @@ async def test_impossible_arguments_are_refused_before_anything_is_sent(
     assert fake.requests() == []
 
 
+async def test_a_tool_that_bears_the_name_of_one_that_asks_people_is_refused(
+    fake: FakeOpenRouter,
+) -> None:
+    async with client_of(fake) as client:
+        tools = AsyncToolClient(client)
+        tools.register_tool("ask_question", "Ask", lambda: "x")
+        with pytest.raises(ConfigurationError, match="ask_question"):
+            await AsyncAgentClient(tools, human_in_loop=True).agent("Summarise", Story)
+
+
 async def test_a_tool_without_a_possible_schema_is_refused_when_it_is_registered(
     fake: FakeOpenRouter,
 ) -> None:

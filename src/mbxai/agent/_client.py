@@ -8,6 +8,7 @@ from uuid import uuid4
 import anyio
 from pydantic import BaseModel
 
+import mbxai.agent._human_tools as human_tools
 import mbxai.agent._people as people
 import mbxai.agent._response as response
 from mbxai.agent._budget import Budget
@@ -278,11 +279,20 @@ class AsyncAgentClient:
         if (asked := options.get("ask_questions")) is not None:
             _deprecated("ask_questions", "human_in_loop")
             human_in_loop = asked if human_in_loop is None else human_in_loop
+        if human_in_loop is None:
+            human_in_loop = self._human_in_loop
+        taken = {info.name for info in self._port.tool_infos()} & human_tools.NAMES
+        if human_in_loop and taken:
+            raise ConfigurationError(
+                f"The client has a tool named {', '.join(sorted(taken))}, by which the agent asks "
+                "people.",
+                hint="Register it under another name, or pass human_in_loop=False.",
+            )
         dialogs, tools = options.get("dialog_options"), options.get("tools")
         return TurnStarted(
             prompt=prompt,
             final_response_structure=final_schema,
-            human_in_loop=self._human_in_loop if human_in_loop is None else human_in_loop,
+            human_in_loop=human_in_loop,
             dialog_options=self._dialog_options if dialogs is None else tuple(dialogs),
             tools=None if tools is None else tuple(tools),
             limits=self._limits,
