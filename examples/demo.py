@@ -1,4 +1,4 @@
-"""The local tool and the final answer of `python -m nox -s demo`; its MCP server is mcp_server.py."""
+"""Tool and final answer of `python -m nox -s demo`; its MCP server is mcp_server.py."""
 
 from pydantic import BaseModel, Field
 
