@@ -76,5 +76,12 @@ def demo(session: nox.Session) -> None:
     session.run(*(session.posargs or DEMO))
 
 
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Run scenarios of the official Model Context Protocol conformance suite; needs npm."""
+    session.install(EXTRAS, *_group("test"))
+    session.run("python", "tests/conformance/run.py", *session.posargs)
+
+
 def _group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PROJECT, name))

