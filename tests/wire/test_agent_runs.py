@@ -604,3 +604,33 @@ async def test_a_blocking_client_with_parse_alone_carries_a_run(fake: FakeOpenRo
 
     assert response.is_complete()
     assert response.token_summary.total_tokens > 0
+
+
+class StrangeClient:
+    """A user's own client that answers something else than completions."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+    async def parse(self, messages: list, response_format: type[BaseModel]) -> object:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "type_name", "said"),
+    [
+        (None, "InvalidResponseError", "no completion"),
+        ({"choices": []}, "InvalidResponseError", "no completion"),
+        (KeyError("key sk-or-v1-abcdefghijkl"), "OpenRouterError", "KeyError"),
+    ],
+)
+async def test_a_client_that_gives_no_completions_is_a_typed_failure(
+    answer: object, type_name: str, said: str
+) -> None:
+    with pytest.raises(AgentFailedError, match=said) as caught:
+        await AsyncAgentClient(StrangeClient(answer)).agent("Summarise", Story)
+
+    assert caught.value.response.error.type == type_name
+    assert "abcdefghijkl" not in str(caught.value)

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import anyio.to_thread
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from mbxai._redaction import redact
 from mbxai.agent._result_models import Result, TokenUsage
-from mbxai.errors import ConfigurationError, MBXAIError, OpenRouterError
-from mbxai.wire import ChatCompletion, ToolDefinition, ToolInfo, ToolResult, Usage
+from mbxai.errors import ConfigurationError, InvalidResponseError, MBXAIError, OpenRouterError
+from mbxai.wire import ChatCompletion, Message, ToolDefinition, ToolInfo, ToolResult, Usage
 
 
 @runtime_checkable
@@ -123,9 +123,9 @@ class ClientPort:
         completion = await self._call(
             "parse", messages=list(messages), response_format=wanted, **without
         )
-        parsed = completion.choices[0].message.parsed
+        parsed: object = getattr(self._first_choice(completion).message, "parsed", None)
         if not isinstance(parsed, wanted):
-            raise OpenRouterError(
+            raise InvalidResponseError(
                 f"parse() of {type(self.client).__name__} gave a {type(parsed).__name__}, "
                 f"not a {wanted.__name__}."
             )
@@ -153,16 +153,13 @@ class ClientPort:
             )
         offered: dict[str, Any] = {"tools": list(tools)} if tools else {}
         completion = await self._call("create", messages=list(messages), **offered)
-        choice = completion.choices[0]
-        message = (
-            choice.message.to_param()
-            if hasattr(choice.message, "to_param")
-            else {
-                "role": "assistant",
-                "content": choice.message.content,
-            }
-        )
-        return Reply(_with_unique_ids(message), usage_of(completion), choice.finish_reason)
+        choice = self._first_choice(completion)
+        try:
+            message = Message.model_validate(choice.message, from_attributes=True)
+        except ValidationError as error:
+            raise self._no_completion() from error
+        finish_reason: str | None = getattr(choice, "finish_reason", None)
+        return Reply(_with_unique_ids(message.to_param()), usage_of(completion), finish_reason)
 
     def tool_infos(self, only: Sequence[str] | None = None) -> list[ToolInfo]:
         """Return what a planner must know of the tools that may be used."""
@@ -194,6 +191,20 @@ class ClientPort:
             session_id=session_id,
             idempotency_key=idempotency_key,
             secrets=secrets,
+        )
+
+    def _first_choice(self, completion: Any) -> Any:  # Any: the client's own types
+        try:
+            choice = completion.choices[0]
+            _ = choice.message
+        except (AttributeError, IndexError, TypeError) as error:
+            raise self._no_completion() from error
+        return choice
+
+    def _no_completion(self) -> InvalidResponseError:
+        return InvalidResponseError(
+            f"{type(self.client).__name__} gave no completion.",
+            hint="Its answers need choices[0].message, as chat completions have.",
         )
 
     async def _call(self, name: str, **arguments: Any) -> Any:  # Any: the client's own result
