@@ -1,7 +1,7 @@
 """The asynchronous agent: sessions, answers of people, and runs until a session rests."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypedDict, Unpack
 from uuid import uuid4
 
@@ -28,6 +28,7 @@ from mbxai.errors import (
     SessionNotFoundError,
 )
 from mbxai.sessions import CredentialVault, SessionHandler, SessionStore, as_store
+from mbxai.wire import Effect
 
 _RELEASE_SECONDS = 5.0
 
@@ -346,6 +347,10 @@ class AsyncAgentClient:
         description: str,
         function: Callable[..., object],
         schema: dict[str, Any] | None = None,  # Any: JSON Schema
+        *,
+        effect: Effect = "once",
+        timeout: float | None = None,
+        requires_approval: bool = False,
     ) -> None:
         """Register a tool with the wrapped client.
 
@@ -354,25 +359,52 @@ class AsyncAgentClient:
             description: What the tool does, for the model.
             function: What runs; blocking functions run in a worker thread.
             schema: JSON Schema of the arguments; None: made from the function's signature.
+            effect: What a repeated run does: "read" and "idempotent" may be repeated after a
+                crash, "once" never is.
+            timeout: Seconds for one run; None waits for ever.
+            requires_approval: Whether a person must agree before each run.
 
         Raises:
             AttributeError: The wrapped client takes no tools.
             ToolDefinitionError: The function cannot become a tool.
         """
-        self._port.method("register_tool", "take tools")(name, description, function, schema)
+        given = {"effect": effect, "timeout": timeout, "requires_approval": requires_approval}
+        defaults = {"effect": "once", "timeout": None, "requires_approval": False}
+        # A user's own client may take nothing but the four arguments of mbxai 2.3.
+        options = {key: value for key, value in given.items() if value != defaults[key]}
+        register = self._port.method("register_tool", "take tools")
+        register(name, description, function, schema, **options)
 
-    async def register_mcp_server(self, name: str, base_url: str) -> None:
+    async def register_mcp_server(
+        self,
+        name: str,
+        base_url: str | None = None,
+        *,
+        command: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+    ) -> None:
         """Register an MCP server with the wrapped client.
 
         Args:
             name: Name of the server, for errors and for tool names that clash.
             base_url: Where it listens, for example `http://localhost:8000`.
+            command: What starts it instead, word by word; it speaks over its standard input and
+                output.
+            env: Environment variables for the command, beside the basic ones.
+            headers: HTTP headers for this server only.
+            token: Sent to this server only, as `Authorization: Bearer`.
 
         Raises:
             AttributeError: The wrapped client takes no MCP servers.
+            ConfigurationError: Something is missing or contradictory.
             MCPConnectionError: The server cannot be reached.
         """
-        await self._port.method("register_mcp_server", "use MCP servers")(name, base_url)
+        given = {"command": command, "env": env, "headers": headers, "token": token}
+        options = {key: value for key, value in given.items() if value is not None}
+        register = self._port.method("register_mcp_server", "use MCP servers")
+        await register(name, base_url, **options)
 
     # --- sessions ---------------------------------------------------------------------------------
 

@@ -6,7 +6,17 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FieldSerializationInfo,
+    SecretStr,
+    field_serializer,
+    field_validator,
+)
+
+_MASK = str(SecretStr("a secret"))
 
 
 class HumanInteractionType(StrEnum):
@@ -66,7 +76,8 @@ class HumanInLoopResponse(BaseModel):
         additional_context: A remark; for a DIALOG_OPTION it is a credential, `name:value` pairs
             joined by commas, and never reaches the model.
         credentials: Secrets of a DIALOG_OPTION by name; kept as `SecretStr`, never shown to the
-            model.
+            model. JSON of the answer has dots in their place, unless it is dumped with
+            `context={"reveal_credentials": True}` to be sent to where the agent runs.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -84,7 +95,23 @@ class HumanInLoopResponse(BaseModel):
     @field_validator("credentials")
     @classmethod
     def _hidden(cls, value: Mapping[str, str | SecretStr]) -> dict[str, str | SecretStr]:
-        return {k: SecretStr(v) if isinstance(v, str) else v for k, v in value.items()}
+        hidden = {k: SecretStr(v) if isinstance(v, str) else v for k, v in value.items()}
+        if any(secret.get_secret_value() == _MASK for secret in hidden.values()):
+            raise ValueError(
+                "holds the dots that stand for a secret; dump the answer with "
+                'context={"reveal_credentials": True}'
+            )
+        return dict(hidden)
+
+    @field_serializer("credentials", when_used="json")
+    def _masked(
+        self, value: Mapping[str, str | SecretStr], info: FieldSerializationInfo
+    ) -> dict[str, str]:
+        reveal = bool(info.context and info.context.get("reveal_credentials"))
+        return {
+            k: v.get_secret_value() if reveal and isinstance(v, SecretStr) else _MASK
+            for k, v in value.items()
+        }
 
 
 class HumanInLoopResponseBatch(BaseModel):

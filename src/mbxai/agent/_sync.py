@@ -1,6 +1,6 @@
 """The blocking agent: the same API for callers that do not await."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, Unpack, cast
 
 from pydantic import BaseModel
@@ -14,6 +14,7 @@ from mbxai.agent._people import HumanResponse
 from mbxai.agent._result_models import AgentResponse
 from mbxai.agent._stream import AsyncAgentStream
 from mbxai.sessions import SessionHandler, SessionStore
+from mbxai.wire import Effect
 
 
 class AgentStream:
@@ -214,6 +215,10 @@ class AgentClient:
         description: str,
         function: Callable[..., object],
         schema: dict[str, Any] | None = None,  # Any: JSON Schema
+        *,
+        effect: Effect = "once",
+        timeout: float | None = None,
+        requires_approval: bool = False,
     ) -> None:
         """Register a tool with the wrapped client.
 
@@ -222,25 +227,60 @@ class AgentClient:
             description: What the tool does, for the model.
             function: What runs; blocking functions run in a worker thread.
             schema: JSON Schema of the arguments; None: made from the function's signature.
+            effect: What a repeated run does: "read" and "idempotent" may be repeated after a
+                crash, "once" never is.
+            timeout: Seconds for one run; None waits for ever.
+            requires_approval: Whether a person must agree before each run.
 
         Raises:
             AttributeError: The wrapped client takes no tools.
             ToolDefinitionError: The function cannot become a tool.
         """
-        self._core.register_tool(name, description, function, schema)
+        self._core.register_tool(
+            name,
+            description,
+            function,
+            schema,
+            effect=effect,
+            timeout=timeout,
+            requires_approval=requires_approval,
+        )
 
-    def register_mcp_server(self, name: str, base_url: str) -> None:
+    def register_mcp_server(
+        self,
+        name: str,
+        base_url: str | None = None,
+        *,
+        command: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+    ) -> None:
         """Register an MCP server with the wrapped client.
 
         Args:
             name: Name of the server, for errors and for tool names that clash.
             base_url: Where it listens, for example `http://localhost:8000`.
+            command: What starts it instead, word by word; it speaks over its standard input and
+                output.
+            env: Environment variables for the command, beside the basic ones.
+            headers: HTTP headers for this server only.
+            token: Sent to this server only, as `Authorization: Bearer`.
 
         Raises:
             AttributeError: The wrapped client takes no MCP servers.
+            ConfigurationError: Something is missing or contradictory.
             MCPConnectionError: The server cannot be reached.
         """
-        portal.run(self._core.register_mcp_server, name, base_url)
+        portal.run(
+            self._core.register_mcp_server,
+            name,
+            base_url,
+            command=command,
+            env=env,
+            headers=headers,
+            token=token,
+        )
 
     def get_session_info(self, agent_id: str) -> dict[str, Any]:  # Any: JSON of the session
         """Return a session's fields as JSON values, without credentials.

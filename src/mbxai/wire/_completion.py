@@ -234,9 +234,14 @@ class ChatCompletion(WireModel):
 
 
 class ParsedMessage(Message, Generic[T]):
-    """An assistant message with its typed value."""
+    """An assistant message with its typed value.
 
-    parsed: T | None = None
+    Attributes:
+        parsed: The value. There is none only if `parse` was given `tools=` of the caller's own and
+            the model called them.
+    """
+
+    parsed: T = cast("T", None)
 
 
 class ParsedChoice(Choice, Generic[T]):
