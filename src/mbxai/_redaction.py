@@ -22,7 +22,9 @@ _SHAPES: Final = (
         MASK,
     ),
     (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
+    (re.compile(r"(?i)\b(bearer)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
+    # With a digit or a sign in it, since "basic subscription" is no credential.
+    (re.compile(r"(?i)\b(basic)\s+(?=\S*[0-9=+/])[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*"), MASK),
     (
         re.compile(
@@ -37,32 +39,36 @@ class _KnownSecrets:
     """The exact values, compiled into one pattern."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards both fields; facades register from many threads
+        self._lock = threading.Lock()  # guards the three below; facades register from many threads
         self._values: Counter[str] = Counter()
         self._pattern: re.Pattern[str] | None = None
+        self._stale = False
 
     def add(self, value: str) -> None:
         with self._lock:
             self._values[value] += 1
-            if self._values[value] == 1:
-                self._compile()
+            self._stale = True
 
     def remove(self, value: str) -> None:
         with self._lock:
             self._values[value] -= 1
             if self._values[value] <= 0:
                 del self._values[value]
-                self._compile()
-
-    def _compile(self) -> None:
-        # Longest first, so that a secret inside another does not leave the rest standing.
-        ordered = sorted(self._values, key=len, reverse=True)
-        texts = "|".join(re.escape(known) for known in ordered)
-        self._pattern = re.compile(texts) if texts else None
+            self._stale = True
 
     def mask(self, text: str) -> str:
+        if self._stale:
+            self._compile()
         pattern = self._pattern
         return text if pattern is None else pattern.sub(MASK, text)
+
+    def _compile(self) -> None:
+        with self._lock:
+            # Longest first, so that a secret inside another does not leave the rest standing.
+            ordered = sorted(self._values, key=len, reverse=True)
+            texts = "|".join(re.escape(known) for known in ordered)
+            self._pattern = re.compile(texts) if texts else None
+            self._stale = False
 
     def renew_lock(self) -> None:
         """Replace the lock in a fork child, where another thread may have held it for ever."""
@@ -101,7 +107,18 @@ def redact(text: str) -> str:
     Args:
         text: Anything that is about to be shown: an error body, a log line.
     """
-    text = _known.mask(text)
+    return redact_shapes(_known.mask(text))
+
+
+def redact_shapes(text: str) -> str:
+    """Return the text with what looks like a secret replaced by `[redacted]`.
+
+    Unlike `redact` it does not look for values that this process knows, which may be those of
+    somebody else.
+
+    Args:
+        text: Anything that is about to be stored or sent.
+    """
     for shape, replacement in _SHAPES:
         text = shape.sub(replacement, text)
     return text
@@ -116,9 +133,11 @@ class RedactingFilter(logging.Filter):
         masked = redact(message)
         if masked != message:
             record.msg, record.args = masked, ()
-        if record.exc_info and not record.exc_text:
-            # A handler prints exc_text as it is instead of formatting the exception again.
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        if record.exc_info:
+            # Handlers print exc_text as it is; left with exc_info they would format the live
+            # exception themselves, secrets and all.
+            text = record.exc_text or logging.Formatter().formatException(record.exc_info)
+            record.exc_info, record.exc_text = None, redact(text)
         return True
 
 

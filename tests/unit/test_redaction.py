@@ -56,3 +56,25 @@ def test_a_logger_masks_arguments_and_tracebacks(caplog):
     assert "tr0ub4dor&3" not in caplog.text
     assert "failed with [redacted]" in caplog.text
     assert "ValueError: bad [redacted]" in caplog.text
+
+
+def test_a_handler_that_formats_the_exception_itself_has_none_to_format() -> None:
+    register_secret("tok-987654321")
+    seen: list[logging.LogRecord] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(record)
+
+    logger = get_logger("mbxai.test.exc_info")
+    handler = Keeping()
+    logger.addHandler(handler)
+    try:
+        raise RuntimeError("401 for tok-987654321")
+    except RuntimeError:
+        logger.exception("failed")
+    finally:
+        logger.removeHandler(handler)
+
+    assert seen[0].exc_info is None
+    assert "RuntimeError: 401 for [redacted]" in str(seen[0].exc_text)

@@ -1,9 +1,10 @@
 """The agent: six steps from a prompt to a typed final response, with people in the loop."""
 
 from mbxai.agent._budget import Budget
-from mbxai.agent._client import AgentOptions, AsyncAgentClient
+from mbxai.agent._client import AsyncAgentClient
 from mbxai.agent._stream import AsyncAgentStream
 from mbxai.agent._sync import AgentClient, AgentStream
+from mbxai.agent._turns import AgentOptions
 from mbxai.agent.models import (
     AgentFailure,
     AgentResponse,

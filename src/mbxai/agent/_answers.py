@@ -46,6 +46,11 @@ def check(
     return interaction, answer
 
 
+def wants_answer(interaction: Interaction) -> bool:
+    """Tell whether an answer would still change something."""
+    return interaction.answer is None and not interaction.withdrawn
+
+
 def apply(work: Work, interaction_id: str, answer: AnswerRecord) -> None:
     """Apply an answer; the same answer a second time changes nothing.
 
@@ -59,7 +64,7 @@ def apply(work: Work, interaction_id: str, answer: AnswerRecord) -> None:
         InteractionMismatchError: See `check`.
     """
     interaction, answer = check(work.snapshot, interaction_id, answer)
-    if interaction.answer is not None:
+    if not wants_answer(interaction):
         return
     answered = interaction.model_copy(update={"answer": answer})
     work.update(
@@ -90,6 +95,8 @@ def _fitted(interaction: Interaction, answer: AnswerRecord) -> AnswerRecord:
         option = spelled.get((answer.decision or "").casefold().strip())
         if option is None:
             problem = f"decision must be one of {', '.join(interaction.options)}"
+        elif option == "modify" and interaction.purpose == "complexity" and not answer.note:
+            problem = "to modify a task, say how in additional_context"
         answer = answer.model_copy(update={"decision": option})
     elif wanted is HumanInteractionType.QUESTION:
         if not (answer.answer or "").strip():
@@ -122,7 +129,7 @@ def _decide_complex_task(work: Work, interaction: Interaction, answer: AnswerRec
         )
         work.fail(failure)
         return
-    if answer.decision == "modify" and answer.note:
+    if answer.decision == "modify":
         work.change_task(
             task.id, description=f"{task.description}\nChanged by a person: {answer.note}"
         )
@@ -133,7 +140,7 @@ def _decide_tool_call(work: Work, interaction: Interaction, answer: AnswerRecord
     run = work.run(interaction.task_id)
     pending = next(call for call in run.calls if call.call_id == interaction.call_id)
     if answer.decision == "approve":
-        tasks.open_tool_call(work, interaction.task_id, pending)
+        tasks.open_tool_call(work, interaction.task_id, pending, approved=True)
         return
     error = {"error": f"a person declined the call of {pending.name}", "remark": answer.note}
     tasks.set_result(work, interaction.task_id, pending.call_id, tasks.as_json(error))

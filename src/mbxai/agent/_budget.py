@@ -1,6 +1,7 @@
 """What a session may use up, and whether it has."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mbxai.agent._snapshot import AgentSnapshot
 from mbxai.errors import ConfigurationError
@@ -10,9 +11,9 @@ from mbxai.errors import ConfigurationError
 class Budget:
     """Bounds of what a session uses, over all its turns; None sets no bound.
 
-    A bound is checked before the next model call: the run then rests with `BudgetExceededError`,
-    nothing is lost, and the same session goes on when it is called with a larger budget. A call
-    that is under way is not cut off, so the last one may pass the bound.
+    A bound is checked before the next call: the run then rests with `BudgetExceededError`,
+    nothing is lost, and the same session goes on when it is called with a larger budget. Calls
+    that are under way are not cut off, so what they cost may pass the bound.
 
     Attributes:
         max_cost_usd: USD that OpenRouter charged (`usage.cost`).
@@ -34,28 +35,39 @@ class Budget:
     def __post_init__(self) -> None:
         """Refuse bounds that no run could keep."""
         for name in self.__slots__:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigurationError(f"Budget: {name} must be positive, not {value!r}.")
+            value: object = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and value > 0):
+                raise ConfigurationError(f"Budget: {name} must be positive, not {value!r:.80}.")
 
-    def reached(self, snapshot: AgentSnapshot, seconds: float) -> tuple[str, str] | None:
-        """Say which bound is reached.
+    def reached(
+        self,
+        snapshot: AgentSnapshot,
+        seconds: float,
+        *,
+        kind: Literal["model", "tool"],
+        under_way: int,
+    ) -> tuple[str, str] | None:
+        """Say which bound a further call would pass.
 
         Args:
             snapshot: The session's state.
             seconds: Seconds since this call of `agent()` began.
+            kind: What is to be called.
+            under_way: Calls of that kind that have begun and not come back.
 
         Returns:
-            The bound's name and a sentence about it; None if no bound is reached.
+            The bound's name and a sentence about it; None if the call may be made.
         """
         total = snapshot.token_summary.total()
         used: dict[str, float] = {
             "max_cost_usd": total.cost_usd,
             "max_tokens": total.total_tokens,
-            "max_requests": snapshot.model_calls,
-            "max_tool_calls": snapshot.tool_calls,
             "max_seconds": seconds,
         }
+        if kind == "model":
+            used["max_requests"] = snapshot.model_calls + under_way
+        else:
+            used = {"max_tool_calls": snapshot.tool_calls + under_way, "max_seconds": seconds}
         for name, value in used.items():
             bound: float | None = getattr(self, name)
             if bound is not None and value >= bound:

@@ -1,62 +1,44 @@
 """The asynchronous agent: sessions, answers of people, and runs until a session rests."""
 
+import asyncio
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypedDict, Unpack
+from contextlib import suppress
+from typing import Any, Self, Unpack
 from uuid import uuid4
 
 import anyio
 from pydantic import BaseModel
 
-import mbxai.agent._human_tools as human_tools
-import mbxai.agent._people as people
 import mbxai.agent._response as response
+import mbxai.agent._turns as turns
 from mbxai.agent._budget import Budget
-from mbxai.agent._driver import LEASE_SECONDS, Driver
+from mbxai.agent._driver import Driver
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._human_models import AnswerList, DialogOption
-from mbxai.agent._inputs import Continued, Input, TurnStarted
 from mbxai.agent._people import HumanResponse
 from mbxai.agent._ports import ClientPort
 from mbxai.agent._result_models import AgentResponse
-from mbxai.agent._snapshot import AgentSnapshot, FinalSchema, Limits
+from mbxai.agent._snapshot import AgentSnapshot, Limits
 from mbxai.agent._stream import AsyncAgentStream
+from mbxai.agent._turns import AgentOptions, TurnDefaults
 from mbxai.errors import (
     AgentFailedError,
     BudgetExceededError,
     ConfigurationError,
+    SessionError,
     SessionNotFoundError,
 )
-from mbxai.sessions import CredentialVault, SessionHandler, SessionStore, as_store
+from mbxai.sessions import (
+    CredentialVault,
+    SessionHandler,
+    SessionRecord,
+    SessionStore,
+    as_store,
+)
 from mbxai.wire import Effect
 
 _RELEASE_SECONDS = 5.0
-
-
-class AgentOptions(TypedDict, total=False):
-    """Optional arguments of `agent()` and `stream()`, beyond the prompt and the final model.
-
-    Attributes:
-        tools: Names of the tools that may be used; None or left out: all.
-        dialog_options: Dialogues that the application can show, instead of the client's.
-        human_in_loop: Whether people may be asked, instead of the client's setting.
-        agent_id: The session to go on with; an unknown id starts a session of that id.
-        human_response: Answers of people: one, a list, or a batch; a batch may be partial.
-        budget: Bounds for the session, instead of the client's.
-        raise_on_failure: Whether FAILED raises `AgentFailedError`; True unless given.
-        ask_questions: Deprecated; the same as `human_in_loop`.
-        answers: Deprecated; answers to `response.questions` by key.
-    """
-
-    tools: Sequence[str] | None
-    dialog_options: Sequence[DialogOption] | None
-    human_in_loop: bool | None
-    agent_id: str | None
-    human_response: HumanResponse | None
-    budget: Budget | None
-    raise_on_failure: bool
-    ask_questions: bool | None
-    answers: AnswerList | None
 
 
 class AsyncAgentClient:
@@ -80,6 +62,7 @@ class AsyncAgentClient:
         max_tool_rounds: int = 10,
         approve_complexity: int | None = 4,
         budget: Budget | None = None,
+        lease_seconds: float = 60.0,
         max_iterations: int | None = None,
     ) -> None:
         """Make an agent.
@@ -98,6 +81,8 @@ class AsyncAgentClient:
             approve_complexity: Estimated complexity (1 to 5) from which a task asks a person first,
                 if people are in the loop; None: never.
             budget: Bounds of what each session may use up.
+            lease_seconds: How long a session stays claimed after the last sign of life of the
+                process that runs it; a third of it passes between two signs.
             max_iterations: Deprecated; the same as `max_task_iterations`.
 
         Raises:
@@ -113,21 +98,27 @@ class AsyncAgentClient:
             ("max_replans", max_replans, 0),
             ("max_parallel_tasks", max_parallel_tasks, 1),
             ("max_tool_rounds", max_tool_rounds, 1),
+            ("approve_complexity", 5 if approve_complexity is None else approve_complexity, 1),
         ):
-            if value < least:
-                raise ConfigurationError(f"{name} must be at least {least}, not {value}.")
+            if not isinstance(value, int) or value < least:  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+                raise ConfigurationError(f"{name} must be at least {least}, not {value!r:.80}.")
         self._port = ClientPort(ai_client)
-        self._human_in_loop = human_in_loop
-        self._dialog_options = tuple(dialog_options or ())
-        self._budget = budget or Budget()
+        self._budget = _checked_budget(budget) or Budget()
+        if not lease_seconds > 0:
+            raise ConfigurationError(f"lease_seconds must be positive, not {lease_seconds!r}.")
+        self._lease_seconds = lease_seconds
         self._store = as_store(session_handler)
         self._vault = CredentialVault()
-        self._limits = Limits(
-            max_task_iterations=max_task_iterations,
-            max_replans=max_replans,
-            max_parallel_tasks=max_parallel_tasks,
-            max_tool_rounds=max_tool_rounds,
-            approve_complexity=approve_complexity,
+        self._defaults = TurnDefaults(
+            human_in_loop=human_in_loop,
+            dialog_options=turns.dialogs_of(dialog_options),
+            limits=Limits(
+                max_task_iterations=max_task_iterations,
+                max_replans=max_replans,
+                max_parallel_tasks=max_parallel_tasks,
+                max_tool_rounds=max_tool_rounds,
+                approve_complexity=approve_complexity,
+            ),
         )
 
     # --- runs -------------------------------------------------------------------------------------
@@ -151,8 +142,9 @@ class AsyncAgentClient:
 
         With a new `agent_id`, or none, the prompt starts a session; on a finished session it starts
         a new turn that remembers the earlier ones. On a session that waits, was interrupted or
-        failed for a passing reason, the session goes on where it stopped and the prompt is not
-        read; so it is with `human_response`.
+        failed for a passing reason, the session goes on where it stopped, as its turn began: the
+        prompt, `tools`, `dialog_options` and `human_in_loop` are not read; so it is with
+        `human_response`.
 
         Args:
             prompt: What is to be achieved.
@@ -222,87 +214,60 @@ class AsyncAgentClient:
         *,
         observe: Callable[[AgentEvent], object],
     ) -> AgentResponse:
-        final_schema = self._checked_schema(final_type)
-        self._check_tools(options.get("tools"))
+        final_schema = turns.final_schema_of(final_type)
+        tools = self._port.tool_infos()
+        turns.check_tools(options.get("tools"), tools)
         agent_id = options.get("agent_id") or str(uuid4())
         owner = str(uuid4())
-        record = await self._store.claim(agent_id, owner=owner, lease_seconds=LEASE_SECONDS)
+        record = await self._claimed(agent_id, owner)
         try:
             driver = Driver(
                 response.snapshot_of(agent_id, record.data),
                 record,
                 owner=owner,
+                lease_seconds=self._lease_seconds,
                 port=self._port,
                 store=self._store,
                 vault=self._vault,
                 final_type=final_type,
-                budget=options.get("budget") or self._budget,
+                budget=_checked_budget(options.get("budget")) or self._budget,
                 observe=observe,
             )
-            await driver.apply(*self._inputs(driver.snapshot, prompt, final_schema, options))
+            inputs = turns.inputs_of(
+                driver.snapshot,
+                prompt,
+                final_schema,
+                options,
+                defaults=self._defaults,
+                tools=tools,
+                vault=self._vault,
+            )
+            await driver.apply(*inputs)
             await driver.run()
         finally:
             with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
                 await self._store.release(record, owner=owner)
         return self._outcome(driver, final_type, raises=options.get("raise_on_failure", True))
 
-    def _inputs(
-        self,
-        snapshot: AgentSnapshot,
-        prompt: str,
-        final_schema: FinalSchema | None,
-        options: AgentOptions,
-    ) -> list[Input]:
-        """Decide what a call of `agent()` means for the session as it stands."""
-        is_new = snapshot.turn == 0
-        answers = people.as_list(options.get("human_response"))
-        if given := options.get("answers"):
-            _deprecated("answers", "human_response")
-            answers += people.from_answer_list(snapshot, given)
-        inputs: list[Input] = []
-        if snapshot.calls and (snapshot.error is None or snapshot.error.retryable):
-            inputs.append(Continued())
-        if answers:
-            return [*inputs, *people.accept(snapshot, answers, self._vault)]
-        if inputs or snapshot.open_interactions():
-            return inputs
-        if not prompt and not is_new:
-            return []
-        if not prompt or final_schema is None:
-            raise ConfigurationError(
-                "A new turn needs a prompt and final_response_structure.",
-                hint="Pass both, or agent_id of a session that waits or was interrupted.",
-            )
-        return [self._turn(prompt, final_schema, options)]
-
-    def _turn(self, prompt: str, final_schema: FinalSchema, options: AgentOptions) -> TurnStarted:
-        human_in_loop = options.get("human_in_loop")
-        if (asked := options.get("ask_questions")) is not None:
-            _deprecated("ask_questions", "human_in_loop")
-            human_in_loop = asked if human_in_loop is None else human_in_loop
-        if human_in_loop is None:
-            human_in_loop = self._human_in_loop
-        taken = {info.name for info in self._port.tool_infos()} & human_tools.NAMES
-        if human_in_loop and taken:
-            raise ConfigurationError(
-                f"The client has a tool named {', '.join(sorted(taken))}, by which the agent asks "
-                "people.",
-                hint="Register it under another name, or pass human_in_loop=False.",
-            )
-        dialogs, tools = options.get("dialog_options"), options.get("tools")
-        return TurnStarted(
-            prompt=prompt,
-            final_response_structure=final_schema,
-            human_in_loop=human_in_loop,
-            dialog_options=self._dialog_options if dialogs is None else tuple(dialogs),
-            tools=None if tools is None else tuple(tools),
-            limits=self._limits,
+    async def _claimed(self, agent_id: str, owner: str) -> SessionRecord:
+        """Claim the session; a claim that a cancelled caller did not wait for is given back."""
+        claiming = asyncio.ensure_future(
+            self._store.claim(agent_id, owner=owner, lease_seconds=self._lease_seconds)
         )
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            with anyio.move_on_after(_RELEASE_SECONDS, shield=True), suppress(SessionError):
+                await self._store.release(await claiming, owner=owner)
+            raise
 
     def _outcome(
         self, driver: Driver, final_type: type[BaseModel] | None, *, raises: bool
     ) -> AgentResponse:
-        outcome = response.response_of(driver.snapshot, final_type)
+        outcome = response.response_of(driver.snapshot, final_type, final_value=driver.final_value)
+        own = {option.id: option for option in self._defaults.dialog_options}
+        for request in outcome.human_interaction_requests:
+            request.dialog_options = [own.get(o.id, o) for o in request.dialog_options]
         if driver.exhausted:
             limit, message = driver.exhausted
             raise BudgetExceededError(
@@ -319,25 +284,6 @@ class AsyncAgentClient:
             )
             raise AgentFailedError(outcome.error.message, hint=hint, response=outcome)
         return outcome
-
-    def _checked_schema(self, final_type: object) -> FinalSchema | None:
-        if final_type is None:
-            return None
-        if not isinstance(final_type, type) or not issubclass(final_type, BaseModel):
-            raise ConfigurationError(
-                f"final_response_structure must be a pydantic model class, not {final_type!r:.80}.",
-                hint="Define `class Answer(BaseModel): ...` and pass Answer.",
-            )
-        return FinalSchema(name=final_type.__name__, json_schema=final_type.model_json_schema())
-
-    def _check_tools(self, tools: Sequence[str] | None) -> None:
-        known = [info.name for info in self._port.tool_infos()]
-        unknown = [name for name in tools or () if name not in known]
-        if unknown:
-            raise ConfigurationError(
-                f"tools names {', '.join(map(repr, unknown))}, which the client does not have.",
-                hint=f"Its tools: {', '.join(known) or 'none'}.",
-            )
 
     # --- the client's own tools -------------------------------------------------------------------
 
@@ -439,6 +385,15 @@ class AsyncAgentClient:
         """
         return response.response_of(await self._snapshot(agent_id), final_response_structure)
 
+    async def revoke_credentials(self, agent_id: str, dialog_option_id: str) -> None:
+        """Take back what a person gave in a dialogue; no tool gets it any more.
+
+        Args:
+            agent_id: Which session.
+            dialog_option_id: Which dialogue.
+        """
+        self._vault.revoke(agent_id, dialog_option_id)
+
     async def delete_session(self, agent_id: str) -> bool:
         """Delete a session and the credentials that people gave it.
 
@@ -464,7 +419,7 @@ class AsyncAgentClient:
     # --- lifetime ---------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Close what the agent opened itself: its session store's connections."""
+        """Close the connections of the session store; a later call opens them again."""
         await self._store.aclose()
 
     async def __aenter__(self) -> Self:
@@ -480,5 +435,10 @@ def _ignore(_event: AgentEvent) -> None:
     """Observe nothing."""
 
 
-def _deprecated(old: str, new: str) -> None:
-    warnings.warn(f"agent({old}=...) is now {new}", DeprecationWarning, stacklevel=6)
+def _checked_budget(budget: object) -> Budget | None:
+    if budget is None or isinstance(budget, Budget):
+        return budget
+    raise ConfigurationError(
+        f"budget must be a Budget, not a {type(budget).__name__}.",
+        hint="Write Budget(max_cost_usd=0.50), for example.",
+    )

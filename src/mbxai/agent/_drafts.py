@@ -5,9 +5,12 @@ instead of ids and have no status or result, and a mapping is a list of pairs, w
 can say. The schema's name (`title`) is the public model's name.
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Key = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""A short name that tasks refer to."""
 
 
 class RequirementDraft(BaseModel):
@@ -44,10 +47,10 @@ class ToolAnalysisDraft(BaseModel):
 class TaskDraft(BaseModel):
     """One task of a plan."""
 
-    key: str = Field(description="Short unique key, for example t1")
+    key: Key = Field(description="Short unique key, for example t1")
     title: str = Field(description="What is done, in a few words")
     description: str = Field(description="What is done, precisely")
-    depends_on: list[str] = Field(description="Keys of tasks that must end first; may be empty")
+    depends_on: list[Key] = Field(description="Keys of tasks that must end first; may be empty")
     tools_needed: list[str] = Field(description="Names of tools that it uses; may be empty")
     estimated_complexity: int = Field(ge=1, le=5, description="1 (trivial) to 5 (very hard)")
 

@@ -34,13 +34,16 @@ from mbxai.agent._machine import advance
 from mbxai.agent._ports import ClientPort, usage_of
 from mbxai.agent._result_models import TokenUsage
 from mbxai.agent._snapshot import AgentSnapshot, ModelCall, ModelStep, ToolCall
-from mbxai.errors import MBXAIError, OutputError, OutputValidationError
+from mbxai.errors import (
+    BadRequestError,
+    MBXAIError,
+    OutputError,
+    OutputValidationError,
+    SessionConflictError,
+)
 from mbxai.sessions import CredentialVault, SessionRecord, SessionStore
 
 logger = get_logger(__name__)
-
-LEASE_SECONDS = 60.0
-"""How long a session stays claimed after its worker's last sign of life."""
 
 _Outcome = tuple[str, Input | None]
 """A call's id, and what came of it; None for a call that was stopped."""
@@ -59,6 +62,7 @@ class Driver:
     Attributes:
         snapshot: The state so far; saved whenever it changed.
         exhausted: The budget's bound that stopped the run, and a sentence about it; else None.
+        final_value: The final response as the model gave it, if this run came to it.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Driver:
         record: SessionRecord,
         *,
         owner: str,
+        lease_seconds: float,
         port: ClientPort,
         store: SessionStore,
         vault: CredentialVault,
@@ -76,8 +81,10 @@ class Driver:
     ) -> None:
         self.snapshot = snapshot
         self.exhausted: tuple[str, str] | None = None
+        self.final_value: BaseModel | None = None
         self._record = record
         self._owner = owner
+        self._lease_seconds = lease_seconds
         self._port = port
         self._store = store
         self._vault = vault
@@ -125,31 +132,43 @@ class Driver:
                             await self.apply(outcome)
                         await self._launch(group, outcomes)
             except BaseExceptionGroup as errors:
-                raise _first_error(errors) from None
-
-    async def release(self) -> None:
-        """Give the session free for other workers."""
-        await self._store.release(self._record, owner=self._owner)
+                first = _first_error(errors)
+                raise first from first.__cause__
 
     # --- running calls ----------------------------------------------------------------------------
 
     async def _launch(self, group: TaskGroup, outcomes: MemoryObjectSendStream[_Outcome]) -> None:
         """Start the open calls that do not run yet; none after a failure or past the budget."""
+        self.exhausted = None
         if self.snapshot.error is not None:
             self._cancel_model_calls()
             return
-        seconds = time.monotonic() - self._began
-        due = [call for call in self.snapshot.calls if call.id not in self._running]
-        if any(isinstance(call, ModelCall) for call in due):
-            self.exhausted = self._budget.reached(self.snapshot, seconds)
-        if self.exhausted:
-            due = [call for call in due if isinstance(call, ToolCall)]
-        if starting := tuple(call.id for call in due if isinstance(call, ToolCall)):
-            await self.apply(ToolStarted(call_ids=starting))
-        for call in due:
-            scope = anyio.CancelScope()
-            self._running[call.id] = scope
-            group.start_soon(self._run_call, call, scope, outcomes)
+        starting: list[ModelCall | ToolCall] = []
+        for call in self.snapshot.calls:
+            if call.id not in self._running and self._may_start(call, starting):
+                starting.append(call)
+        if tools := tuple(call.id for call in starting if isinstance(call, ToolCall)):
+            await self.apply(ToolStarted(call_ids=tools))
+        ids = {call.id for call in starting}
+        for call in self.snapshot.calls:
+            if call.id in ids:
+                scope = anyio.CancelScope()
+                self._running[call.id] = scope
+                group.start_soon(self._run_call, call, scope, outcomes)
+
+    def _may_start(
+        self, call: ModelCall | ToolCall, starting: Sequence[ModelCall | ToolCall]
+    ) -> bool:
+        """Check the budget, counting calls that are under way, or about to be, as made."""
+        under_way = [other for other in self.snapshot.calls if other.id in self._running]
+        reached = self._budget.reached(
+            self.snapshot,
+            time.monotonic() - self._began,
+            kind=call.kind,
+            under_way=sum(other.kind == call.kind for other in (*under_way, *starting)),
+        )
+        self.exhausted = self.exhausted or reached
+        return reached is None
 
     def _cancel_model_calls(self) -> None:
         """Stop what only costs money; a tool that runs is waited for, its outcome must be known."""
@@ -174,13 +193,26 @@ class Driver:
     async def _next_outcome(self, inbox: MemoryObjectReceiveStream[_Outcome]) -> Input | None:
         """Wait for a call to end, and return None if it was stopped; renew the lease meanwhile."""
         while True:
-            with anyio.move_on_after(LEASE_SECONDS / 3):
+            with anyio.move_on_after(self._lease_seconds / 3):
                 call_id, outcome = await inbox.receive()
                 del self._running[call_id]
                 return outcome
-            self._record = await self._store.claim(
-                self.snapshot.agent_id, owner=self._owner, lease_seconds=LEASE_SECONDS
-            )
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """Prolong the lease; if it ran out and another worker came in between, end this run."""
+        record = await self._store.claim(
+            self._record.agent_id, owner=self._owner, lease_seconds=self._lease_seconds
+        )
+        if (record.fence, record.version) == (self._record.fence, self._record.version):
+            return
+        await self._store.release(record, owner=self._owner)
+        raise SessionConflictError(
+            f"Session {record.agent_id!r} was taken over or deleted meanwhile; this run's later "
+            "changes were discarded.",
+            hint="Call agent() again to go on from what is stored.",
+            agent_id=record.agent_id,
+        )
 
     async def _save(self) -> None:
         data = self.snapshot.model_dump(mode="json")
@@ -200,7 +232,13 @@ class Driver:
                 error_type=type(error).__name__,
             )
         except MBXAIError as error:
-            return ModelFailed(call_id=call.id, error_type=type(error).__name__, message=str(error))
+            return ModelFailed(
+                call_id=call.id,
+                error_type=type(error).__name__,
+                message=str(error),
+                # The same request would be refused again; anything else may pass or be put right.
+                retryable=not isinstance(error, BadRequestError),
+            )
 
     async def _ask(self, call: ModelCall) -> ModelReturned:
         infos = self._port.tool_infos(self.snapshot.tools)
@@ -217,6 +255,8 @@ class Driver:
             reply = await self._port.structured(
                 prompts.step_messages(self.snapshot, call, infos), wanted
             )
+            if call.step is ModelStep.FINAL:
+                self.final_value = reply.parsed
         return ModelReturned(
             call_id=call.id,
             value=reply.value,
@@ -239,25 +279,33 @@ class Driver:
     async def _call_tool(self, call: ToolCall) -> ToolReturned:
         agent_id = self.snapshot.agent_id
         infos = {info.name: info for info in self._port.tool_infos(self.snapshot.tools)}
-        arguments = credentials.resolved(
-            agent_id, infos.get(call.name), call.arguments, self._vault
-        )
-        if arguments.refusal is not None:
-            return ToolReturned(call_id=call.id, content=arguments.refusal, is_error=True)
-        if call.name not in infos:
+        tool = infos.get(call.name)
+        # Taken before the call, so that what it uses is scrubbed even if it is revoked meanwhile.
+        arguments = credentials.resolved(agent_id, tool, call.arguments, self._vault)
+        secrets = credentials.injectable(agent_id, self._vault)
+        scrub = self._vault.scrubber(agent_id)
+        refusal = arguments.refusal
+        if tool is None:
             known = ", ".join(infos) or "none"
-            content = f"There is no tool {call.name!r}. Tools that may be used: {known}."
-            return ToolReturned(call_id=call.id, content=content, is_error=True)
+            refusal = f"There is no tool {call.name!r}. Tools that may be used: {known}."
+        elif tool.requires_approval and not call.approved:
+            refusal = f"{call.name} needs the approval of a person now. Nothing was run."
+        if refusal is not None:
+            return ToolReturned(call_id=call.id, content=refusal, is_error=True)
         result = await self._port.call_tool(
             call.name,
             arguments.text,
             call_id=call.call_id,
             session_id=agent_id,
             idempotency_key=f"{agent_id}:{call.id}",
-            secrets=credentials.injectable(agent_id, self._vault),
+            secrets=secrets,
+            scrub=scrub,
+            attempt=call.attempt,
         )
-        content = self._vault.scrub(agent_id, result.content)
-        return ToolReturned(call_id=call.id, content=content, is_error=result.is_error)
+        # A user's own client may not have scrubbed.
+        return ToolReturned(
+            call_id=call.id, content=scrub(result.content), is_error=result.is_error
+        )
 
 
 def _first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:

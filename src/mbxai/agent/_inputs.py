@@ -10,9 +10,14 @@ from mbxai.wire import Effect
 
 
 class TurnStarted(Frozen):
-    """A caller gave a new prompt."""
+    """A caller gave a new prompt.
+
+    Attributes:
+        nonce: Random text; the session's first one makes its ids its own.
+    """
 
     prompt: str
+    nonce: str = ""
     final_response_structure: FinalSchema
     human_in_loop: bool
     dialog_options: tuple[DialogOption, ...] = ()
@@ -22,6 +27,12 @@ class TurnStarted(Frozen):
 
 class Continued(Frozen):
     """A caller wants a failed step tried again, or found calls that a stopped worker left open."""
+
+
+class FinalStructureChanged(Frozen):
+    """A caller that lets a turn go on wants another final response."""
+
+    final_response_structure: FinalSchema
 
 
 class ToolPolicy(Frozen):
@@ -61,11 +72,16 @@ class ModelRejected(Frozen):
 
 
 class ModelFailed(Frozen):
-    """A model call did not come back: the key, the network, the service."""
+    """A model call did not come back: the key, the network, the service.
+
+    Attributes:
+        retryable: Whether the same call may succeed later.
+    """
 
     call_id: str
     error_type: str
     message: str
+    retryable: bool = True
 
 
 class ToolStarted(Frozen):
@@ -96,6 +112,7 @@ class HumanAnswered(Frozen):
 Input = (
     TurnStarted
     | Continued
+    | FinalStructureChanged
     | ModelReturned
     | ModelRejected
     | ModelFailed

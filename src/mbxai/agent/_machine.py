@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 
 import mbxai.agent._answers as answers
 import mbxai.agent._plan as plan
+import mbxai.agent._prompts as prompts
 import mbxai.agent._tasks as tasks
 from mbxai.agent._drafts import EvaluationDraft, RequirementDraft, TodoDraft, ToolAnalysisDraft
 from mbxai.agent._events import AgentEvent, AnswerRejected, GoalEvaluated, PlanChanged, StateChanged
 from mbxai.agent._inputs import (
     Continued,
+    FinalStructureChanged,
     HumanAnswered,
     Input,
     ModelFailed,
@@ -80,6 +82,7 @@ def _turn_started(work: Work, event: TurnStarted) -> None:
     before = work.snapshot
     work.update(
         turn=before.turn + 1,
+        nonce=before.nonce or event.nonce,
         original_prompt=before.original_prompt or event.prompt,
         prompt=event.prompt,
         final_response_structure=event.final_response_structure,
@@ -120,6 +123,10 @@ def _continued(work: Work, _event: Continued) -> None:
         work.enter(_STATE_OF[step])
 
 
+def _final_structure_changed(work: Work, event: FinalStructureChanged) -> None:
+    work.update(final_response_structure=event.final_response_structure)
+
+
 def _model_returned(work: Work, event: ModelReturned) -> None:
     call = work.close_call(event.call_id)
     if isinstance(call, ModelCall):
@@ -137,10 +144,13 @@ def _model_rejected(work: Work, event: ModelRejected) -> None:
 
 def _model_failed(work: Work, event: ModelFailed) -> None:
     call = next((c for c in work.snapshot.calls if c.id == event.call_id), None)
-    if isinstance(call, ModelCall):
+    if isinstance(call, ModelCall) and work.snapshot.error is None:
         work.fail(
             AgentFailure(
-                type=event.error_type, message=event.message, step=call.step, retryable=True
+                type=event.error_type,
+                message=event.message,
+                step=call.step,
+                retryable=event.retryable,
             )
         )
 
@@ -148,7 +158,7 @@ def _model_failed(work: Work, event: ModelFailed) -> None:
 def _tool_started(work: Work, event: ToolStarted) -> None:
     work.update(
         calls=tuple(
-            call.model_copy(update={"started": True})
+            call.model_copy(update={"started": True, "attempt": call.attempt + 1})
             if isinstance(call, ToolCall) and call.id in event.call_ids
             else call
             for call in work.snapshot.calls
@@ -203,7 +213,6 @@ def _on_todo(work: Work, call: ModelCall, event: ModelReturned) -> None:
             estimated_total_time=draft.estimated_total_time,
         ),
         runs={**work.snapshot.runs, **{task.id: TaskRun(key=key) for key, task in planned}},
-        iteration_count=0,
     )
     if work.snapshot.todo_list:
         work.emit(PlanChanged(todo_list=work.snapshot.todo_list, repairs=tuple(repairs)))
@@ -250,6 +259,8 @@ def _reject(work: Work, call: ModelCall, problems: tuple[str, ...], error_type: 
     """Ask again with feedback; past the bound the task, or the run, fails."""
     if call.attempt < work.snapshot.limits.max_answer_attempts:
         work.emit(AnswerRejected(step=call.step, problems=problems))
+        if call.task_id is not None:
+            tasks.advise(work, call.task_id, prompts.unusable_answer(problems))
         work.call_model(
             call.step, task_id=call.task_id, attempt=call.attempt + 1, feedback=problems
         )
@@ -283,6 +294,7 @@ _ON_ANSWER: dict[ModelStep, Callable[[Work, ModelCall, ModelReturned], None]] = 
 _ON_INPUT: dict[type, Callable[[Work, Any], None]] = {  # Any: each handler takes its own input
     TurnStarted: _turn_started,
     Continued: _continued,
+    FinalStructureChanged: _final_structure_changed,
     ModelReturned: _model_returned,
     ModelRejected: _model_rejected,
     ModelFailed: _model_failed,

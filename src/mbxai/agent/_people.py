@@ -1,9 +1,9 @@
 """The edge where people's answers come in: shape, secrets, fit. Nothing secret gets past it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mbxai.agent._answers as answers
-from mbxai._redaction import redact
+from mbxai._redaction import redact_shapes
 from mbxai.agent._human_models import (
     AnswerList,
     HumanInLoopResponse,
@@ -13,7 +13,11 @@ from mbxai.agent._human_models import (
 )
 from mbxai.agent._inputs import HumanAnswered
 from mbxai.agent._snapshot import AgentSnapshot, AnswerRecord
-from mbxai.errors import ConfigurationError, InteractionNotFoundError
+from mbxai.errors import (
+    ConfigurationError,
+    InteractionMismatchError,
+    InteractionNotFoundError,
+)
 from mbxai.sessions import CredentialVault, handle_of, parse_credentials
 
 HumanResponse = HumanInLoopResponse | HumanInLoopResponseBatch | Sequence[HumanInLoopResponse]
@@ -38,6 +42,11 @@ def as_list(response: HumanResponse | None) -> list[HumanInLoopResponse]:
         return [response]
     if isinstance(response, HumanInLoopResponseBatch):
         return list(response.responses)
+    if not isinstance(response, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+        raise ConfigurationError(
+            f"human_response is a {type(response).__name__}.",
+            hint="Give HumanInLoopResponse objects: one, a list, or a batch.",
+        )
     checked: list[HumanInLoopResponse] = []
     for item in response:
         if not isinstance(item, HumanInLoopResponse):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
@@ -105,40 +114,70 @@ def accept(
         InteractionNotFoundError: An answer names a request that the session does not have.
         InteractionMismatchError: An answer does not fit its request.
     """
-    accepted: list[HumanAnswered] = []
+    accepted: dict[str, tuple[HumanAnswered, dict[str, str]]] = {}
     credentials: list[tuple[str, dict[str, str]]] = []
     for response in responses:
-        secrets = _secrets(response)
-        record = _record(response, secrets)
+        secrets = _secrets(snapshot, response)
+        record = _record(response, secrets, lambda text: vault.scrub(snapshot.agent_id, text))
         interaction, record = answers.check(snapshot, response.interaction_id, record)
-        accepted.append(HumanAnswered(interaction_id=interaction.id, answer=record))
-        if secrets and interaction.answer is None:
+        given = (HumanAnswered(interaction_id=interaction.id, answer=record), secrets)
+        changed = interaction.answer is not None and _differ(snapshot, record, secrets, vault)
+        if accepted.setdefault(interaction.id, given) != given or changed:
+            raise InteractionMismatchError(
+                f"The request {interaction.id!r} has two different answers.",
+                hint="Nothing was changed; give one answer to each request.",
+                interaction_id=interaction.id,
+            )
+        if secrets and answers.wants_answer(interaction):
             credentials.append((str(response.dialog_option_id), secrets))
     for option_id, secrets in credentials:
         vault.put(snapshot.agent_id, option_id, secrets)
-    return accepted
+    return [given for given, _secrets_of_it in accepted.values()]
 
 
-def _secrets(response: HumanInLoopResponse) -> dict[str, str]:
+def _secrets(snapshot: AgentSnapshot, response: HumanInLoopResponse) -> dict[str, str]:
     """Everything in a DIALOG_OPTION's answer is secret; other answers bring no credentials."""
     if response.response_type is not HumanInteractionType.DIALOG_OPTION:
         return {}
-    secrets = parse_credentials(response.additional_context) if response.additional_context else {}
+    option = next((o for o in snapshot.dialog_options if o.id == response.dialog_option_id), None)
+    fields: object = option.parameters.get("fields") if option else None
+    names = [str(name) for name in fields] if isinstance(fields, (list, tuple)) else []  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # the application's JSON
+    texts = [text for text in (response.answer, response.decision) if text]
+    secrets = {f"value_{number}": text for number, text in enumerate(texts, 1)}
+    if response.additional_context:
+        secrets.update(parse_credentials(response.additional_context, names))
     for name, value in response.credentials.items():
         secrets[name] = value if isinstance(value, str) else value.get_secret_value()
     return secrets
 
 
-def _record(response: HumanInLoopResponse, secrets: dict[str, str]) -> AnswerRecord:
-    is_dialog = response.response_type is HumanInteractionType.DIALOG_OPTION
-    answer, note = response.answer, "" if is_dialog else redact(response.additional_context)
-    if response.response_type is HumanInteractionType.DECISION and answer and not note:
-        note, answer = redact(answer), None
+def _differ(
+    snapshot: AgentSnapshot, record: AnswerRecord, secrets: dict[str, str], vault: CredentialVault
+) -> bool:
+    """Whether credentials that are still kept are other ones than these."""
+    kept = {handle: vault.resolve(snapshot.agent_id, handle) for handle in record.provides}
+    return any(
+        kept[handle] not in (None, value)
+        for handle, value in zip(record.provides, secrets.values(), strict=True)
+    )
+
+
+def _record(
+    response: HumanInLoopResponse, secrets: dict[str, str], scrub: Callable[[str], str]
+) -> AnswerRecord:
+    option_id = response.dialog_option_id
+    if response.response_type is HumanInteractionType.DIALOG_OPTION:
+        return AnswerRecord(
+            response_type=response.response_type,
+            dialog_option_id=option_id,
+            provides=tuple(handle_of(str(option_id), name) for name in secrets),
+        )
+    answer, note = response.answer, response.additional_context
+    if response.response_type is HumanInteractionType.DECISION and not note:
+        answer, note = None, answer or ""
     return AnswerRecord(
         response_type=response.response_type,
         decision=response.decision,
-        answer=redact(answer) if answer and not is_dialog else None,
-        dialog_option_id=response.dialog_option_id,
-        note=note,
-        provides=tuple(handle_of(str(response.dialog_option_id), name) for name in secrets),
+        answer=scrub(redact_shapes(answer)) if answer else None,
+        note=scrub(redact_shapes(note)),
     )

@@ -17,6 +17,8 @@ from mbxai.agent._result_models import Result, TokenUsage
 from mbxai.errors import ConfigurationError, InvalidResponseError, MBXAIError, OpenRouterError
 from mbxai.wire import ChatCompletion, Message, ToolDefinition, ToolInfo, ToolResult, Usage
 
+_MAX_ERROR_CHARS = 500
+
 
 @runtime_checkable
 class SupportsTools(Protocol):
@@ -39,8 +41,10 @@ class SupportsTools(Protocol):
         session_id: str = "",
         idempotency_key: str = "",
         secrets: Mapping[str, str] | None = None,
+        scrub: Callable[[str], str] | None = None,
+        attempt: int = 1,
     ) -> ToolResult:
-        """Run a tool; a failure is a result that says so."""
+        """Run a tool; a failure is a result that says so. `scrub` comes before any cut to size."""
         ...
 
 
@@ -51,11 +55,13 @@ class Reply(NamedTuple):
         value: The structured value as JSON, or the assistant message as it goes back.
         usage: Tokens and cost.
         finish_reason: Why the model stopped.
+        parsed: The structured value itself.
     """
 
     value: dict[str, Any]  # Any: JSON of the wire
     usage: TokenUsage
     finish_reason: str | None = None
+    parsed: BaseModel | None = None
 
 
 class ClientPort:
@@ -129,7 +135,8 @@ class ClientPort:
                 f"parse() of {type(self.client).__name__} gave a {type(parsed).__name__}, "
                 f"not a {wanted.__name__}."
             )
-        return Reply(parsed.model_dump(mode="json"), usage_of(completion))
+        value = parsed.model_dump(mode="json", by_alias=True)
+        return Reply(value, usage_of(completion), parsed=parsed)
 
     async def message(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolDefinition]
@@ -179,19 +186,27 @@ class ClientPort:
         session_id: str,
         idempotency_key: str,
         secrets: Mapping[str, str],
+        scrub: Callable[[str], str],
+        attempt: int,
     ) -> ToolResult:
         """Run a tool; a failure is a result that says so."""
         if self._tools is None:
-            content = f'{{"error": "there is no tool {name}"}}'
+            content = f"There is no tool {name!r}."
             return ToolResult(call_id=call_id, name=name, content=content, is_error=True)
-        return await self._tools.call_tool(
-            name,
-            arguments,
-            call_id=call_id,
-            session_id=session_id,
-            idempotency_key=idempotency_key,
-            secrets=secrets,
-        )
+        try:
+            return await self._tools.call_tool(
+                name,
+                arguments,
+                call_id=call_id,
+                session_id=session_id,
+                idempotency_key=idempotency_key,
+                secrets=secrets,
+                scrub=scrub,
+                attempt=attempt,
+            )
+        except Exception as error:  # noqa: BLE001  # the user's own client runs here
+            content = scrub(f"{name} failed: {type(error).__name__}: {error}")[:_MAX_ERROR_CHARS]
+            return ToolResult(call_id=call_id, name=name, content=content, is_error=True)
 
     def _first_choice(self, completion: Any) -> Any:  # Any: the client's own types
         try:
@@ -218,7 +233,7 @@ class ClientPort:
         except MBXAIError:
             raise
         except Exception as error:  # the user's own client runs here
-            text = redact(f"{type(error).__name__}: {error}")[:500]
+            text = redact(f"{type(error).__name__}: {error}")[:_MAX_ERROR_CHARS]
             raise OpenRouterError(
                 f"{name}() of {type(self.client).__name__} raised {text}."
             ) from error

@@ -30,6 +30,9 @@ ASK_QUESTION = "Ask a person a question and wait for the answer in words."
 REQUEST_DECISION = "Let a person choose one of several options and wait for the choice."
 EMPTY_ANSWER = "Your last answer was empty. State the outcome of the task in words."
 CUT_ANSWER = "Your last answer was cut at the length limit. Answer again and be much shorter."
+WITHHELD_ANSWER = "Your last answer was withheld by a filter. Answer again in other words."
+CUT_CALL = "Nothing was run: the message with this call was cut at the length limit. Be shorter."
+WITHHELD_CALL = "Nothing was run: the message with this call was not finished. Call again."
 UNKNOWN_OUTCOME = (
     "outcome unknown: the run was interrupted during this call; check before you repeat it"
 )
@@ -71,6 +74,12 @@ def unknown_dialog(ids: Sequence[str]) -> str:
     return f"there is no such dialogue; choose one of {', '.join(ids)}"
 
 
+def unusable_answer(problems: Sequence[str]) -> str:
+    """Say what was wrong with the last answer."""
+    lines = "\n".join(f"- {line}" for line in problems)
+    return f"# Your last answer could not be used\n{lines}\nAnswer again without that."
+
+
 def step_messages(
     snapshot: AgentSnapshot, call: ModelCall, tools: Sequence[ToolInfo]
 ) -> list[dict[str, Any]]:  # Any: messages of the wire
@@ -96,10 +105,7 @@ def step_messages(
     parts.append(_people(snapshot))
     parts.append(f"# Your step\n{_INSTRUCTIONS[call.step]}")
     if call.feedback:
-        problems = "\n".join(f"- {line}" for line in call.feedback)
-        parts.append(
-            f"# Your last answer could not be used\n{problems}\nAnswer again without that."
-        )
+        parts.append(unusable_answer(call.feedback))
     return [_system(snapshot), {"role": "user", "content": _joined(parts)}]
 
 

@@ -11,20 +11,28 @@ from mbxai.agent._result_models import AgentResponse, AgentState
 from mbxai.agent._snapshot import SCHEMA_VERSION, AgentSnapshot
 from mbxai.agent._work import request_of
 from mbxai.errors import SessionDataError
+from mbxai.wire import json_schema_of
 
 
 def response_of(
-    snapshot: AgentSnapshot, final_type: type[BaseModel] | None = None
+    snapshot: AgentSnapshot,
+    final_type: type[BaseModel] | None = None,
+    *,
+    final_value: BaseModel | None = None,
 ) -> AgentResponse:
     """Return the state of a run as callers see it.
 
     Args:
         snapshot: The state.
         final_type: The model that the final response is an instance of; without one, or if the
-            stored response is of another model, it is given as JSON.
+            stored response was made for another model, it is given as JSON.
+        final_value: The final response itself, where this run made it.
 
     Returns:
         A response with every field filled from what is known.
+
+    Raises:
+        SessionDataError: The stored final response does not fit the model that it was made for.
     """
     failed = snapshot.state is AgentState.FAILED
     open_interactions = () if failed else snapshot.open_interactions()
@@ -44,7 +52,7 @@ def response_of(
         human_interaction_request=requests[0] if requests else None,
         human_interaction_requests=requests,
         goal_evaluation=snapshot.goal_evaluation,
-        final_response=_typed(snapshot, final_type),
+        final_response=_typed(snapshot, final_type) if final_value is None else final_value,
         token_summary=snapshot.token_summary,
         error=snapshot.error,
     )
@@ -114,10 +122,17 @@ def snapshot_of(agent_id: str, data: dict[str, Any]) -> AgentSnapshot:  # Any: J
 
 
 def _typed(snapshot: AgentSnapshot, final_type: type[BaseModel] | None) -> object:
-    value = snapshot.final_response
+    value, made_for = snapshot.final_response, snapshot.final_response_structure
     if value is None or final_type is None:
         return value
     try:
         return final_type.model_validate(value)
-    except ValidationError:
-        return value
+    except ValidationError as error:
+        if made_for is None or made_for.json_schema != json_schema_of(final_type):
+            return value
+        raise SessionDataError(
+            f"The stored final response of session {snapshot.agent_id!r} cannot be read back as "
+            f"{final_type.__name__}: {error.error_count()} problems.",
+            hint="Fields that are excluded from JSON are not stored; read it without a model.",
+            agent_id=snapshot.agent_id,
+        ) from None

@@ -103,7 +103,7 @@ class AgentFailure(BaseModel):
     """Why a run rests in FAILED.
 
     Attributes:
-        type: Class name of the error, or `GoalNotReached`, `Aborted`, `TasksFailed`.
+        type: Class name of the error, or `GoalNotReached`, `Aborted`, `PlanError`.
         message: What happened.
         step: The step that failed.
         retryable: Whether calling again with the same agent id tries the failed step again; if

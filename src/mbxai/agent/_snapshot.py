@@ -61,6 +61,8 @@ class ToolCall(Frozen):
         arguments: JSON text as the model wrote it; credentials stand in it as handles.
         effect: What a repeated run does.
         started: Whether a worker began to run it; saved before it does.
+        attempt: How many times it was started.
+        approved: Whether a person agreed to it.
     """
 
     kind: Literal["tool"] = "tool"
@@ -71,6 +73,8 @@ class ToolCall(Frozen):
     arguments: str
     effect: Effect = "once"
     started: bool = False
+    attempt: int = 0
+    approved: bool = False
 
 
 class AnswerRecord(Frozen):
@@ -95,6 +99,7 @@ class Interaction(Frozen):
         purpose: What the answer decides: the result of a tool call of the model (`ask`), whether a
             complex task runs (`complexity`), whether a tool runs (`approval`).
         call_id: The model's call that waits, for `ask` and `approval`.
+        withdrawn: Whether the task ended otherwise, so that no answer is wanted any more.
     """
 
     id: str
@@ -107,6 +112,7 @@ class Interaction(Frozen):
     task_id: str
     call_id: str | None = None
     answer: AnswerRecord | None = None
+    withdrawn: bool = False
 
 
 class PendingCall(Frozen):
@@ -170,7 +176,8 @@ class AgentSnapshot(Frozen):
     """The state of a session.
 
     Attributes:
-        sequence: Counts ids given out; with the agent id it makes each id.
+        nonce: Random text of the session, so that a deleted session's ids never come back.
+        sequence: Counts ids given out; with the agent id and the nonce it makes each id.
         turn: Which prompt of the session is worked on, from 1.
         original_prompt: The session's first prompt.
         prompt: The current turn's prompt.
@@ -190,6 +197,7 @@ class AgentSnapshot(Frozen):
 
     schema_version: int = SCHEMA_VERSION
     agent_id: str
+    nonce: str = ""
     sequence: int = 0
     turn: int = 0
     state: AgentState = AgentState.ANALYZING_REQUIREMENT
@@ -220,4 +228,4 @@ class AgentSnapshot(Frozen):
 
     def open_interactions(self) -> tuple[Interaction, ...]:
         """Return the requests that wait for a person, oldest first."""
-        return tuple(i for i in self.interactions if i.answer is None)
+        return tuple(i for i in self.interactions if i.answer is None and not i.withdrawn)

@@ -10,7 +10,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._result_models import AgentResponse
-from mbxai.errors import AgentError
+from mbxai.errors import AgentError, AgentFailedError, BudgetExceededError
 
 
 class AsyncAgentStream:
@@ -58,9 +58,10 @@ class AsyncAgentStream:
 
     async def __aexit__(self, *_exc_info: object) -> None:
         """Stop the run if it has not come to rest."""
-        if self._group is not None:
-            self._group.cancel_scope.cancel()
-            await self._group.__aexit__(None, None, None)
+        group, self._group = self._group, None
+        if group is not None:
+            group.cancel_scope.cancel()
+            await group.__aexit__(None, None, None)
         if self._events is not None:
             self._events.close()
 
@@ -80,12 +81,14 @@ class AsyncAgentStream:
             return await self._events.receive()
         except anyio.EndOfStream:
             if self._error is not None:
-                raise self._error from None
+                raise self._error from self._error.__cause__
             raise StopAsyncIteration from None
 
     async def _observe(self, send: MemoryObjectSendStream[AgentEvent]) -> None:
         with send:
             try:
                 self._response = await self._run(send.send_nowait)
+            except (AgentFailedError, BudgetExceededError) as error:
+                self._response, self._error = error.response, error
             except Exception as error:  # noqa: BLE001  # raised to the reader of the events
                 self._error = error

@@ -7,12 +7,13 @@ from pydantic import BaseModel
 
 import mbxai.portal as portal
 from mbxai.agent._budget import Budget
-from mbxai.agent._client import AgentOptions, AsyncAgentClient
+from mbxai.agent._client import AsyncAgentClient
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._human_models import AnswerList, DialogOption
 from mbxai.agent._people import HumanResponse
 from mbxai.agent._result_models import AgentResponse
 from mbxai.agent._stream import AsyncAgentStream
+from mbxai.agent._turns import AgentOptions
 from mbxai.sessions import SessionHandler, SessionStore
 from mbxai.wire import Effect
 
@@ -83,6 +84,7 @@ class AgentClient:
         max_tool_rounds: int = 10,
         approve_complexity: int | None = 4,
         budget: Budget | None = None,
+        lease_seconds: float = 60.0,
         max_iterations: int | None = None,
     ) -> None:
         """Make an agent.
@@ -101,6 +103,8 @@ class AgentClient:
             approve_complexity: Estimated complexity (1 to 5) from which a task asks a person first,
                 if people are in the loop; None: never.
             budget: Bounds of what each session may use up.
+            lease_seconds: How long a session stays claimed after the last sign of life of the
+                process that runs it; a third of it passes between two signs.
             max_iterations: Deprecated; the same as `max_task_iterations`.
 
         Raises:
@@ -117,6 +121,7 @@ class AgentClient:
             max_tool_rounds=max_tool_rounds,
             approve_complexity=approve_complexity,
             budget=budget,
+            lease_seconds=lease_seconds,
             max_iterations=max_iterations,
         )
 
@@ -144,8 +149,9 @@ class AgentClient:
 
         With a new `agent_id`, or none, the prompt starts a session; on a finished session it starts
         a new turn that remembers the earlier ones. On a session that waits, was interrupted or
-        failed for a passing reason, the session goes on where it stopped and the prompt is not
-        read; so it is with `human_response`.
+        failed for a passing reason, the session goes on where it stopped, as its turn began: the
+        prompt, `tools`, `dialog_options` and `human_in_loop` are not read; so it is with
+        `human_response`.
 
         Args:
             prompt: What is to be achieved.
@@ -313,6 +319,15 @@ class AgentClient:
         """
         return portal.run(self._core.get_response, agent_id, final_response_structure)
 
+    def revoke_credentials(self, agent_id: str, dialog_option_id: str) -> None:
+        """Take back what a person gave in a dialogue; no tool gets it any more.
+
+        Args:
+            agent_id: Which session.
+            dialog_option_id: Which dialogue.
+        """
+        portal.run(self._core.revoke_credentials, agent_id, dialog_option_id)
+
     def delete_session(self, agent_id: str) -> bool:
         """Delete a session and the credentials that people gave it.
 
@@ -329,7 +344,7 @@ class AgentClient:
         return portal.run(self._core.list_sessions)
 
     def close(self) -> None:
-        """Close what the agent opened itself: its session store's connections."""
+        """Close the connections of the session store; a later call opens them again."""
         portal.run(self._core.aclose)
 
     def __enter__(self) -> Self:

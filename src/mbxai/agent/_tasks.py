@@ -20,6 +20,10 @@ from mbxai.agent._snapshot import (
 )
 from mbxai.agent._work import Work
 
+# A message that ended for one of these reasons is not the whole message: nothing in it may run,
+# and what it says is no result.
+_NOT_FINISHED = frozenset({"length", "content_filter", "error"})
+
 COMPLEXITY_OPTIONS = ("proceed", "skip", "modify", "abort")
 APPROVAL_OPTIONS = ("approve", "decline")
 
@@ -63,11 +67,13 @@ def on_message(work: Work, call: ModelCall, event: ModelReturned) -> None:
     calls = _tool_calls(event.value)
     _append(work, task_id, dict(event.value))
     if calls:
-        _open_round(work, task_id, calls, event.policies)
+        _open_round(work, task_id, calls, event)
         return
     content = str(event.value.get("content") or "").strip()
     if event.finish_reason == "length":
         _ask_again(work, call, prompts.CUT_ANSWER, "The answer was cut at the token limit.")
+    elif event.finish_reason in _NOT_FINISHED:
+        _ask_again(work, call, prompts.WITHHELD_ANSWER, "The answer was withheld.")
     elif not content:
         _ask_again(work, call, prompts.EMPTY_ANSWER, "The answer was empty.")
     else:
@@ -85,15 +91,18 @@ def tool_returned(work: Work, call: ToolCall, content: str, *, is_error: bool) -
 
 def set_result(work: Work, task_id: str, call_id: str, content: str) -> None:
     """Note a call's result; with the round's last one the conversation goes on."""
-    calls = tuple(
-        pending.model_copy(update={"result": content}) if pending.call_id == call_id else pending
-        for pending in work.run(task_id).calls
-    )
-    work.change_run(task_id, calls=calls)
+    _note_result(work, task_id, call_id, content)
     _close_round(work, task_id)
 
 
-def open_tool_call(work: Work, task_id: str, pending: PendingCall) -> None:
+def advise(work: Work, task_id: str, advice: str) -> None:
+    """Tell the model something in a task's conversation."""
+    _append(work, task_id, {"role": "user", "content": advice})
+
+
+def open_tool_call(
+    work: Work, task_id: str, pending: PendingCall, *, approved: bool = False
+) -> None:
     """Open the call of a tool that may run now."""
     work.call_tool(
         ToolCall(
@@ -103,6 +112,7 @@ def open_tool_call(work: Work, task_id: str, pending: PendingCall) -> None:
             name=pending.name,
             arguments=pending.arguments,
             effect=pending.effect,
+            approved=approved,
         )
     )
     work.emit(
@@ -164,13 +174,13 @@ def _block_dependents(work: Work) -> None:
 def _start_ready(work: Work) -> None:
     todo, limits = work.snapshot.todo_list, work.snapshot.limits
     ready = list(todo.ready_tasks()) if todo else []
-    running = sum(task.status is TaskStatus.IN_PROGRESS for task in work.tasks())
     for task in ready:
-        if running >= limits.max_parallel_tasks:
+        # A task that waits for a person takes nobody's place.
+        running = {call.task_id for call in work.snapshot.calls if call.task_id}
+        if len(running) >= limits.max_parallel_tasks:
             break
         if work.snapshot.iteration_count >= limits.max_task_iterations:
             break
-        running += 1
         work.update(iteration_count=work.snapshot.iteration_count + 1)
         work.change_task(task.id, status=TaskStatus.IN_PROGRESS)
         if _is_complex(work, task):
@@ -213,7 +223,7 @@ def _ask_again(work: Work, call: ModelCall, advice: str, problem: str) -> None:
         return
     work.emit(AnswerRejected(step=call.step, problems=(problem,)))
     work.change_run(task_id, attempts=attempts)
-    _append(work, task_id, {"role": "user", "content": advice})
+    advise(work, task_id, advice)
     work.call_model(ModelStep.TASK, task_id=task_id)
 
 
@@ -221,9 +231,13 @@ def _open_round(
     work: Work,
     task_id: str,
     calls: list[tuple[str, str, str]],
-    policies: Mapping[str, ToolPolicy],
+    event: ModelReturned,
 ) -> None:
-    run = work.run(task_id)
+    run, policies = work.run(task_id), event.policies
+    refusal = None
+    if event.finish_reason in _NOT_FINISHED:
+        cut = event.finish_reason == "length"
+        refusal = as_json({"error": prompts.CUT_CALL if cut else prompts.WITHHELD_CALL})
     if run.rounds >= work.snapshot.limits.max_tool_rounds:
         error = f"The model was still calling tools after {run.rounds} rounds."
         work.end_task(task_id, TaskStatus.FAILED, error=error)
@@ -234,11 +248,12 @@ def _open_round(
             name=name,
             arguments=arguments,
             effect=policies.get(name, ToolPolicy()).effect,
+            result=refusal,
         )
         for call_id, name, arguments in calls
     )
     work.change_run(task_id, calls=pending, rounds=run.rounds + 1, attempts=0)
-    for call in pending:
+    for call in pending if refusal is None else ():
         _open_call(work, task_id, call, policies.get(call.name, ToolPolicy()))
     _close_round(work, task_id)
 

@@ -3,6 +3,7 @@
 The machine's handlers are written against `Work`; from outside a transition stays a pure function.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -48,10 +49,11 @@ class Work:
         self.events.append(event)
 
     def new_id(self) -> str:
-        """Return an id that the agent id and the sequence number determine."""
+        """Return an id that the agent id, the nonce and the sequence number determine."""
         sequence = self.snapshot.sequence + 1
         self.update(sequence=sequence)
-        return str(uuid5(NAMESPACE_OID, f"{self.snapshot.agent_id}:{sequence}"))
+        name = f"{self.snapshot.agent_id}:{self.snapshot.nonce}:{sequence}"
+        return str(uuid5(NAMESPACE_OID, name))
 
     def enter(self, state: AgentState) -> None:
         """Change the state, if it is another one."""
@@ -64,6 +66,7 @@ class Work:
         self.update(error=failure)
         if not failure.retryable:
             self.update(calls=())
+            self.withdraw(self.snapshot.open_interactions())
         self.enter(AgentState.FAILED)
         self.emit(RunFailed(error=failure))
 
@@ -138,14 +141,8 @@ class Work:
         error: str | None = None,
     ) -> None:
         """End a task, drop its open calls and withdraw its open requests."""
-        self.update(
-            calls=tuple(c for c in self.snapshot.calls if c.task_id != task_id),
-            interactions=tuple(
-                i
-                for i in self.snapshot.interactions
-                if i.task_id != task_id or i.answer is not None
-            ),
-        )
+        self.update(calls=tuple(c for c in self.snapshot.calls if c.task_id != task_id))
+        self.withdraw([i for i in self.snapshot.open_interactions() if i.task_id == task_id])
         self.change_task(task_id, status=status, result=result, error_message=error)
 
     def run(self, task_id: str) -> TaskRun:
@@ -156,6 +153,16 @@ class Work:
         """Change how a task is being executed."""
         changed = self.run(task_id).model_copy(update=changes)
         self.update(runs={**self.snapshot.runs, task_id: changed})
+
+    def withdraw(self, interactions: Iterable[Interaction]) -> None:
+        """Want no answer to these requests any more; late ones are taken and change nothing."""
+        ids = {interaction.id for interaction in interactions}
+        self.update(
+            interactions=tuple(
+                i.model_copy(update={"withdrawn": True}) if i.id in ids else i
+                for i in self.snapshot.interactions
+            )
+        )
 
     # --- people -----------------------------------------------------------------------------------
 

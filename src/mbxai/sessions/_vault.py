@@ -22,6 +22,8 @@ HANDLE_SCHEME: Final = "secret://"
 # A comma or the beginning, a name, a colon. Not `https://...`: that is a value.
 _NAME: Final = re.compile(r"(?:^|,)\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*:(?!//)")
 
+_MIN_PIN_LENGTH: Final = 4
+
 
 class CredentialVault:
     """Keeps credentials in memory, by session. Thread-safe; nothing of it is ever stored.
@@ -36,7 +38,7 @@ class CredentialVault:
         """Start empty.
 
         Args:
-            ttl_seconds: How long after its last credential a session is forgotten.
+            ttl_seconds: How long after its last use a session's credentials are forgotten.
             now: The clock, in seconds.
         """
         self._ttl_seconds = ttl_seconds
@@ -57,7 +59,8 @@ class CredentialVault:
         """
         named = {handle_of(option_id, name): _Concealed(credentials[name]) for name in credentials}
         for value in credentials.values():
-            register_secret(value)
+            for form in forms(value):
+                register_secret(form)
         with self._lock:
             self._sweep()
             drawer = self._drawers.setdefault(agent_id, _Drawer())
@@ -81,6 +84,8 @@ class CredentialVault:
             self._sweep()
             drawer = self._drawers.get(agent_id)
             value = drawer.current.get(handle) if drawer else None
+            if drawer and value:
+                drawer.expires_at = self._now() + self._ttl_seconds
         return value.reveal() if value else None
 
     def handles(self, agent_id: str) -> list[str]:
@@ -102,7 +107,8 @@ class CredentialVault:
 
         Values of 6 characters and more are found anywhere: as they are and as JSON, URLs and Base64
         write them. Shorter ones ("demo") would tear up ordinary words; they are replaced only where
-        they are the whole text or a whole string in double quotes, as in JSON.
+        they are the whole text or a whole string in double quotes, as in JSON, and those of 4 and 5
+        characters with a digit in them (a PIN) also as words of their own.
 
         Args:
             agent_id: Whose values.
@@ -113,6 +119,18 @@ class CredentialVault:
         """
         scrubber = self._scrubber(agent_id)
         return scrubber.scrub(text) if scrubber else text
+
+    def scrubber(self, agent_id: str) -> Callable[[str], str]:
+        """Return `scrub` for what is known now; it goes on working after `forget`.
+
+        Args:
+            agent_id: Whose values.
+
+        Returns:
+            A function from text to text.
+        """
+        scrubber = self._scrubber(agent_id)
+        return scrubber.scrub if scrubber else str
 
     def scrub_data(self, agent_id: str, data: T) -> T:
         """Replace every known value in JSON-like data, in keys, strings and numbers.
@@ -167,7 +185,8 @@ class CredentialVault:
     def _drop(self, agent_id: str) -> None:
         drawer = self._drawers.pop(agent_id, None)
         for concealed, _handle in drawer.known if drawer else ():
-            forget_secret(concealed.reveal())
+            for form in forms(concealed.reveal()):
+                forget_secret(form)
 
     def _scrubber(self, agent_id: str) -> "_Scrubber | None":
         with self._lock:
@@ -196,13 +215,14 @@ def parse_credentials(text: str, expected: Sequence[str] = ()) -> dict[str, str]
     """Read the credentials that a dialog sent as text.
 
     Known forms: `auth_token:abc`, `username:u,password:p`, a JSON object. Values may hold colons
-    and commas: only a comma before `name:` starts the next credential, and a name that was there
-    already, or one followed by `//`, does not count as a name.
+    and commas: only a comma before `name:` starts the next credential. A name begins with a small
+    letter, lest a piece of a credential be taken for one; names that were there already, or that
+    `//` follows, do not count.
 
     Args:
         text: What the dialog gave.
-        expected: All names that the dialog asks for, if known. If the text begins with one of
-            them, only these names count, so that values may even hold `,name:`.
+        expected: All names that the dialog asks for, if known. Then only these count, in any
+            spelling, so that values may even hold `,name:`.
 
     Returns:
         Value by name, without surrounding blanks; `{"value": text}` for a text of no known form;
@@ -213,14 +233,12 @@ def parse_credentials(text: str, expected: Sequence[str] = ()) -> dict[str, str]
     fields = _json_fields(text)
     if fields is not None:
         return fields
-    found = list(_NAME.finditer(text))
-    if not found or found[0].start() != 0:
-        return {"value": text.strip()}
-    allowed = set(expected) if found[0][1] in expected else {match[1] for match in found}
     starts: dict[str, re.Match[str]] = {}
-    for match in found:
-        if match[1] in allowed:
+    for match in _NAME.finditer(text):
+        if match[1] in expected or (not expected and match[1][0].islower()):
             starts.setdefault(match[1], match)
+    if not starts or next(iter(starts.values())).start() != 0:
+        return {"value": text.strip()}
     ends = [*(match.start() for match in list(starts.values())[1:]), len(text)]
     return {
         name: text[match.end() : end].strip()
@@ -287,6 +305,8 @@ class _Scrubber:
         short = _longest_first({json.dumps(value)[1:-1] for value in self._short})
         # Backslashes before the quotes: JSON inside a JSON string. Not before a colon: a key.
         self._quoted = re.compile(rf'(\\*")({short})\1(?!\s*:)') if short else None
+        pins = _longest_first({value for value in self._short if _is_pin(value)})
+        self._word = re.compile(rf"(?<!\w)(?:{pins})(?!\w)") if pins else None
 
     def __repr__(self) -> str:
         return "<_Scrubber>"
@@ -299,6 +319,8 @@ class _Scrubber:
             text = self._anywhere.sub(lambda hit: hit[1] or self._handles[hit[0]], text)
         if self._quoted:
             text = self._quoted.sub(self._requoted, text)
+        if self._word:
+            text = self._word.sub(lambda hit: self._short[hit[0]], text)
         return text
 
     def scrub_data(self, data: object) -> object:
@@ -325,6 +347,10 @@ class _Table(dict[str, str]):
 
     def __repr__(self) -> str:
         return "••••••"
+
+
+def _is_pin(value: str) -> bool:
+    return len(value) >= _MIN_PIN_LENGTH and any(letter.isdigit() for letter in value)
 
 
 def _longest_first(texts: "set[str] | _Table") -> str:

@@ -261,6 +261,49 @@ def test_an_interrupted_tool_that_may_be_repeated_runs_again_under_the_same_id()
     assert [call.id for call in player.ran] == [before]
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter", "error"])
+def test_a_message_that_was_not_finished_runs_no_tool_and_is_no_result(reason: str) -> None:
+    player = Player([task("a")], messages={"a": [calling(("c", "wipe", ""))]}).start()
+    while player.snapshot.state is not AgentState.EXECUTING_TASKS:
+        player.give(player.outcome(player.snapshot.calls[0]))
+    for _ in range(2):  # once with a tool call, once with half a sentence
+        cut = player.outcome(player.snapshot.calls[0])
+        player.give(cut.model_copy(update={"finish_reason": reason}))
+    assert player.statuses() == {"a": "in_progress"}
+    assert "Nothing was run" in player.conversation("a")[3]["content"]
+
+    player.run()
+    assert player.ran == []
+    assert player.statuses() == {"a": "completed"}
+
+
+def test_two_failures_at_once_are_told_once() -> None:
+    player = Player([task("a"), task("b")]).start()
+    while player.snapshot.state is not AgentState.EXECUTING_TASKS:
+        player.give(player.outcome(player.snapshot.calls[0]))
+    for call in player.snapshot.calls:
+        player.give(ModelFailed(call_id=call.id, error_type="OpenRouterError", message="no"))
+
+    assert [event.type for event in player.events].count("run_failed") == 1
+
+
+def test_blanks_around_keys_do_not_lose_a_dependency() -> None:
+    player = Player([task("a "), task("b", " a")]).start().run()
+
+    assert list(player.statuses()) == ["a", "b"]
+    assert "done a" in player.conversation("b")[1]["content"]
+
+
+def test_ids_of_a_session_do_not_come_back_with_its_name() -> None:
+    ids = set()
+    for nonce in ("one", "two"):
+        player = Player([task("a")])
+        player.give(player._start.model_copy(update={"nonce": nonce}))
+        ids.add(player.snapshot.calls[0].id)
+
+    assert len(ids) == 2
+
+
 # --- evaluation and replanning --------------------------------------------------------------------
 
 
@@ -428,6 +471,35 @@ def test_an_abort_ends_the_run_and_runs_nothing_more() -> None:
     assert player.snapshot.error.type == "Aborted"
     assert player.snapshot.calls == ()
     assert player.statuses() == {"a": "skipped", "b": "skipped"}
+
+
+def test_a_modification_needs_to_say_what() -> None:
+    player = complex_plan()
+
+    with pytest.raises(InteractionMismatchError, match="additional_context"):
+        player.answer(decision="modify")
+
+
+def test_answers_to_requests_that_an_abort_withdrew_change_nothing() -> None:
+    plan = [task("a", complexity=4), task("b", complexity=5)]
+    player = Player(plan, human_in_loop=True).start().run()
+    first, second = player.snapshot.open_interactions()
+    for request, decision in ((first, "abort"), (second, "proceed")):
+        record = AnswerRecord(response_type="decision", decision=decision)
+        player.give(HumanAnswered(interaction_id=request.id, answer=record))
+
+    assert player.snapshot.error is not None
+    assert player.snapshot.error.type == "Aborted"
+    assert player.statuses() == {"a": "skipped", "b": "skipped"}
+
+
+def test_tasks_that_wait_for_people_take_no_other_tasks_place() -> None:
+    plan = [*(task(name, complexity=5) for name in "abcd"), task("e")]
+    player = Player(plan, human_in_loop=True, limits=Limits(max_parallel_tasks=4))
+    player.start().run()
+
+    assert player.statuses()["e"] == "completed"
+    assert len(player.snapshot.open_interactions()) == 4
 
 
 @pytest.mark.parametrize(("decision", "runs"), [("approve", 1), ("decline", 0)])

@@ -257,7 +257,12 @@ def test_expected_names_keep_commas_in_values_together():
         "b": "c",
         "username2": "d",
     }
-    assert parse_credentials("approved_by:x", ["auth_token"]) == {"approved_by": "x"}
+    assert parse_credentials("approved_by:x", ["auth_token"]) == {"value": "approved_by:x"}
+
+
+def test_a_piece_of_a_credential_is_not_taken_for_a_name():
+    assert parse_credentials("AKIASECRET99:part2") == {"value": "AKIASECRET99:part2"}
+    assert parse_credentials("password:abc,XY12secret:rest") == {"password": "abc,XY12secret:rest"}
 
 
 @given(st.text())

@@ -1,0 +1,242 @@
+"""What a call of `agent()` means for a session as it stands."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+from uuid import uuid4
+
+from pydantic import BaseModel, RootModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+import mbxai.agent._human_tools as human_tools
+import mbxai.agent._people as people
+from mbxai.agent._budget import Budget
+from mbxai.agent._human_models import AnswerList, DialogOption
+from mbxai.agent._inputs import Continued, FinalStructureChanged, Input, TurnStarted
+from mbxai.agent._people import HumanResponse
+from mbxai.agent._snapshot import AgentSnapshot, FinalSchema, Limits
+from mbxai.errors import ConfigurationError
+from mbxai.sessions import CredentialVault
+from mbxai.wire import ToolInfo, json_schema_of
+
+
+class AgentOptions(TypedDict, total=False):
+    """Optional arguments of `agent()` and `stream()`, beyond the prompt and the final model.
+
+    Attributes:
+        tools: Names of the tools that may be used; None or left out: all.
+        dialog_options: Dialogues that the application can show, instead of the client's.
+        human_in_loop: Whether people may be asked, instead of the client's setting.
+        agent_id: The session to go on with; an unknown id starts a session of that id.
+        human_response: Answers of people: one, a list, or a batch; a batch may be partial.
+        budget: Bounds for the session, instead of the client's.
+        raise_on_failure: Whether FAILED raises `AgentFailedError`; True unless given.
+        ask_questions: Deprecated; the same as `human_in_loop`.
+        answers: Deprecated; answers to `response.questions` by key.
+    """
+
+    tools: Sequence[str] | None
+    dialog_options: Sequence[DialogOption] | None
+    human_in_loop: bool | None
+    agent_id: str | None
+    human_response: HumanResponse | None
+    budget: Budget | None
+    raise_on_failure: bool
+    ask_questions: bool | None
+    answers: AnswerList | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDefaults:
+    """What a turn gets where a call of `agent()` does not say otherwise."""
+
+    human_in_loop: bool
+    dialog_options: tuple[DialogOption, ...]
+    limits: Limits
+
+
+def inputs_of(
+    snapshot: AgentSnapshot,
+    prompt: str,
+    final_schema: FinalSchema | None,
+    options: AgentOptions,
+    *,
+    defaults: TurnDefaults,
+    tools: Sequence[ToolInfo],
+    vault: CredentialVault,
+) -> list[Input]:
+    """Decide what a call means: answers, going on, a new turn, or a look.
+
+    Args:
+        snapshot: The session as it stands.
+        prompt: The caller's prompt; read only if a turn can begin.
+        final_schema: The wanted final response.
+        options: The caller's other arguments.
+        defaults: The client's settings.
+        tools: Tools that the client has.
+        vault: Where credentials of answers go.
+
+    Returns:
+        Inputs of the machine, in order; none if there is nothing to do.
+
+    Raises:
+        ConfigurationError: A turn cannot begin like this.
+        InteractionError: An answer does not fit; nothing was kept of it.
+    """
+    answers = people.as_list(options.get("human_response"))
+    if given := options.get("answers"):
+        _deprecated("answers", "human_response")
+        answers += people.from_answer_list(snapshot, given)
+    inputs: list[Input] = []
+    if snapshot.calls and (snapshot.error is None or snapshot.error.retryable):
+        inputs.append(Continued())
+    if answers:
+        inputs.extend(people.accept(snapshot, answers, vault))
+    if inputs or snapshot.open_interactions():
+        if final_schema not in (None, snapshot.final_response_structure):
+            inputs.append(FinalStructureChanged(final_response_structure=final_schema))
+        return inputs
+    if not prompt and snapshot.turn > 0:
+        if final_schema not in (None, snapshot.final_response_structure):
+            raise ConfigurationError(
+                f"The session's final response was made as "
+                f"{snapshot.final_response_structure and snapshot.final_response_structure.name}.",
+                hint="Give a prompt to have another one made.",
+            )
+        return []
+    if not prompt or final_schema is None:
+        raise ConfigurationError(
+            "A new turn needs a prompt and final_response_structure.",
+            hint="Pass both, or agent_id of a session that waits or was interrupted.",
+        )
+    return [_turn(prompt, final_schema, options, defaults, tools)]
+
+
+def final_schema_of(final_type: object) -> FinalSchema | None:
+    """Return the schema of the wanted final response.
+
+    Args:
+        final_type: What the caller gave as `final_response_structure`.
+
+    Returns:
+        Its name and JSON Schema; None if nothing was given.
+
+    Raises:
+        ConfigurationError: It is no pydantic model class of an object, or has no JSON Schema.
+    """
+    if final_type is None:
+        return None
+    if (
+        not isinstance(final_type, type)
+        or not issubclass(final_type, BaseModel)
+        or issubclass(final_type, RootModel)
+        or not final_type.model_fields
+    ):
+        raise ConfigurationError(
+            f"final_response_structure must be a pydantic model class with fields, not "
+            f"{final_type!r:.80}.",
+            hint="Define `class Answer(BaseModel): ...` and pass Answer.",
+        )
+    return FinalSchema(name=final_type.__name__, json_schema=json_schema_of(final_type))
+
+
+def check_tools(wanted: Sequence[str] | None, tools: Sequence[ToolInfo]) -> None:
+    """Refuse names of tools that the client does not have.
+
+    Args:
+        wanted: Names that the caller gave; None: no limit.
+        tools: Tools that the client has.
+
+    Raises:
+        ConfigurationError: A name is not known.
+    """
+    if isinstance(wanted, str):
+        raise ConfigurationError(f"tools must be a list of names, not {wanted!r:.80}.")
+    known = [tool.name for tool in tools]
+    unknown = [name for name in wanted or () if name not in known]
+    if unknown:
+        raise ConfigurationError(
+            f"tools names {', '.join(map(repr, unknown))}, which the client does not have.",
+            hint=f"Its tools: {', '.join(known) or 'none'}.",
+        )
+
+
+def _turn(
+    prompt: str,
+    final_schema: FinalSchema,
+    options: AgentOptions,
+    defaults: TurnDefaults,
+    tools: Sequence[ToolInfo],
+) -> TurnStarted:
+    human_in_loop = options.get("human_in_loop")
+    if (asked := options.get("ask_questions")) is not None:
+        _deprecated("ask_questions", "human_in_loop")
+        human_in_loop = asked if human_in_loop is None else human_in_loop
+    if human_in_loop is None:
+        human_in_loop = defaults.human_in_loop
+    if human_in_loop and (taken := human_tools.NAMES & {tool.name for tool in tools}):
+        raise ConfigurationError(
+            f"The client has a tool named {', '.join(sorted(taken))}, by which the agent asks "
+            "people.",
+            hint="Register it under another name, or pass human_in_loop=False.",
+        )
+    dialogs, limited = options.get("dialog_options"), options.get("tools")
+    try:
+        return TurnStarted(
+            prompt=prompt,
+            nonce=uuid4().hex,
+            final_response_structure=final_schema,
+            human_in_loop=human_in_loop,
+            dialog_options=_storable(
+                defaults.dialog_options if dialogs is None else dialogs_of(dialogs)
+            ),
+            tools=None if limited is None else tuple(dict.fromkeys(limited)),
+            limits=defaults.limits,
+        )
+    except ValidationError as error:
+        problem = error.errors(include_input=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ConfigurationError(f"agent(): {where}: {problem['msg']}.") from None
+
+
+def dialogs_of(options: object) -> tuple[DialogOption, ...]:
+    """Return dialogue options as they were given, checked.
+
+    Args:
+        options: What the caller gave as `dialog_options`.
+
+    Returns:
+        The options, in order.
+
+    Raises:
+        ConfigurationError: It is no list of `DialogOption`s with ids of their own.
+    """
+    items: list[object] = list(options) if isinstance(options, (list, tuple)) else [options]  # pyright: ignore[reportUnknownArgumentType]  # users' input
+    if options is None:
+        return ()
+    checked = tuple(item for item in items if isinstance(item, DialogOption) and item.id)
+    if isinstance(options, DialogOption) or len(checked) < len(items):
+        raise ConfigurationError(
+            f"dialog_options must be a list of DialogOptions with an id, not {options!r:.80}."
+        )
+    if len({option.id for option in checked}) < len(checked):
+        raise ConfigurationError("dialog_options has two options of one id.")
+    return checked
+
+
+def _storable(options: Sequence[DialogOption]) -> tuple[DialogOption, ...]:
+    """Return dialogue options without their functions, which stay with the application."""
+    for option in options:
+        try:
+            option.model_dump(mode="json")
+        except PydanticSerializationError as error:
+            raise ConfigurationError(
+                f"The parameters of dialogue option {option.id!r} are no JSON values.",
+                hint="Use strings, numbers, lists and dicts; they are stored and shown.",
+            ) from error
+    return tuple(option.model_copy(update={"function": None}) for option in options)
+
+
+def _deprecated(old: str, new: str) -> None:
+    warnings.warn(f"agent({old}=...) is now {new}", DeprecationWarning, stacklevel=6)
