@@ -85,11 +85,8 @@ if TYPE_CHECKING:
         ToolArgumentError,
         ToolDefinitionError,
         ToolError,
-        ToolExecutionError,
-        ToolNotFoundError,
         ToolRetry,
         ToolRoundsExceededError,
-        ToolTimeoutError,
     )
     from mbxai.mcp import (
         AsyncMCPClient,
@@ -196,11 +193,8 @@ __all__ = [
     "ToolContext",
     "ToolDefinitionError",
     "ToolError",
-    "ToolExecutionError",
-    "ToolNotFoundError",
     "ToolRetry",
     "ToolRoundsExceededError",
-    "ToolTimeoutError",
     "__version__",
     "tool",
 ]

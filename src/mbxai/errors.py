@@ -16,8 +16,8 @@
         OutputError                             typed output could not be had
           OutputValidationError   OutputTruncatedError   ContentFilteredError   RefusalError
       ToolError
-        ToolDefinitionError (also TypeError)   ToolNotFoundError   ToolArgumentError
-        ToolExecutionError   ToolTimeoutError   ToolRoundsExceededError   ToolRetry
+        ToolDefinitionError (also TypeError)   ToolArgumentError   ToolRoundsExceededError
+        ToolRetry
       MCPError
         MCPConnectionError   MCPToolError   MCPProtocolError
       SessionError
@@ -319,20 +319,8 @@ class ToolDefinitionError(ToolError, TypeError):
     """A function cannot become a tool: its name, a parameter or an annotation does not allow it."""
 
 
-class ToolNotFoundError(ToolError, LookupError):
-    """No tool of that name is registered."""
-
-
 class ToolArgumentError(ToolError):
     """The arguments do not fit the tool's schema."""
-
-
-class ToolExecutionError(ToolError):
-    """The tool's function raised."""
-
-
-class ToolTimeoutError(ToolError, TimeoutError):
-    """The tool did not finish in its time."""
 
 
 class ToolRoundsExceededError(ToolError):

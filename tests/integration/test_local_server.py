@@ -282,6 +282,43 @@ async def test_a_model_can_be_started_again(weights):
     await model.aclose()
 
 
+async def test_starts_at_the_same_time_make_one_server(weights):
+    model = LocalModel(weights)
+    before = set(children(os.getpid()))
+    async with anyio.create_task_group() as group:
+        group.start_soon(model.start)
+        group.start_soon(model.start)
+        group.start_soon(anyio.to_thread.run_sync, model.__enter__)
+    assert set(children(os.getpid())) - before == set(engines_of(os.getpid(), model))
+    async with model.client() as client:
+        assert (await client.create(HELLO)).choices
+    await model.aclose()
+    assert set(children(os.getpid())) <= before
+
+
+async def test_who_waited_for_a_start_that_was_cancelled_starts_it(weights):
+    model = LocalModel(weights)
+    started = []
+
+    async def first(scope):
+        with scope:
+            await model.start()
+
+    async def second():
+        await model.start()
+        started.append(model.base_url)
+
+    async with anyio.create_task_group() as group:
+        scope = anyio.CancelScope()
+        group.start_soon(first, scope)
+        await anyio.sleep(0.02)
+        group.start_soon(second)
+        await anyio.sleep(0.02)
+        scope.cancel()
+    assert started
+    await model.aclose()
+
+
 async def test_a_start_that_is_cancelled_leaves_nothing(weights):
     before = set(children(os.getpid()))
     with anyio.move_on_after(0.05):
@@ -365,7 +402,7 @@ def children(parent: int) -> list[int]:
 
 def engines_of(parent: int, model: LocalModel) -> list[int]:
     """The engine of a model, found among the children of this process."""
-    return [pid for pid in children(parent) if pid == model._process.pid]
+    return [pid for pid in children(parent) if pid == model._engine.process.pid]
 
 
 def state_of(pid: int) -> tuple[str, int]:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from mbxai.errors import ToolRoundsExceededError
-from mbxai.openrouter import OpenRouterClient
+from mbxai.openrouter import ChatStream, OpenRouterClient
 from mbxai.testing import FakeOpenRouter, Reply
 from mbxai.tools import AsyncToolClient, ToolClient
 
@@ -89,10 +89,31 @@ def test_create_streams_without_tools(fake: Any, client: ToolClient) -> None:
     assert all("tools" not in request.json for request in fake.requests())
 
 
+def test_a_stream_of_create_tells_what_the_wrapped_clients_own_tells(
+    fake: Any, client: ToolClient
+) -> None:
+    fake.script(Reply("one two three"))
+    with client.create(MESSAGES, stream=True) as stream:
+        assert isinstance(stream, ChatStream)
+        assert stream.attempts == 1
+        assert "content-type" in stream.headers
+        texts = [chunk.choices[0].delta.content or "" for chunk in stream]
+    assert "".join(texts) == stream.completion.choices[0].message.content == "one two three"
+    assert stream.generation_id == stream.completion.generation_id
+    stream.close()
+
+
 def test_parse_and_call_tool_answer_directly(fake: Any, client: ToolClient) -> None:
     fake.script(Reply(tool_calls=[CALL]), Reply("22"), Reply(json={"city": "Tokyo"}))
     answer = client.parse(messages=MESSAGES, response_format=Weather)
     assert answer.choices[0].message.parsed == Weather(city="Tokyo")
+    result = client.call_tool(
+        "get_weather",
+        '{"location": "Rome"}',
+        scrub=lambda text: text.replace("Rome", "R"),
+        attempt=2,
+    )
+    assert '"R"' in result.content
     result = client.call_tool("get_weather", '{"location": "Rome"}', call_id="c1")
     assert (result.call_id, result.value["location"]) == ("c1", "Rome")
     assert [info.name for info in client.tool_infos()] == ["get_weather"]
@@ -189,10 +210,9 @@ def test_a_users_own_blocking_stream_can_be_wrapped() -> None:
     client.register_tool("get_weather", "Weather", get_weather)
     chunks = list(client.chat(MESSAGES, stream=True))
     assert [c.choices[0].delta.content for c in chunks] == ["22 ", "degrees", None]
-    assert (
-        "".join(c.choices[0].delta.content or "" for c in client.create(MESSAGES, stream=True))
-        == ""
-    )
+    with client.create(MESSAGES, stream=True) as stream:
+        assert "".join(c.choices[0].delta.content or "" for c in stream) == ""
+    stream.close()
 
 
 def test_the_facade_has_every_method_with_the_same_parameters() -> None:

@@ -415,3 +415,106 @@ async def test_an_answer_that_is_no_completion_is_a_typed_error() -> None:
         await AsyncToolClient(Odd()).chat(MESSAGES, stream=True)
     with pytest.raises(ConfigurationError, match=r"no parse\(\)"):
         await AsyncToolClient(Odd()).parse(MESSAGES, Weather)
+
+
+# --- answers that were cut or withheld ------------------------------------------------------------
+
+
+CUT = {
+    "length": "cut at the token limit",
+    "content_filter": "withheld by the provider's filter",
+    "error": "stopped your answer with an error",
+}
+
+
+class ScriptedModel:
+    """A user's own client that gives prepared answers and keeps the requests."""
+
+    def __init__(self, *answers: tuple[list[dict[str, Any]] | str, str]) -> None:
+        self.answers = list(answers)
+        self.requests: list[dict[str, Any]] = []
+
+    async def create(self, *, stream: bool = False, **request: Any) -> Any:
+        self.requests.append(request)
+        said, finish_reason = self.answers.pop(0)
+        message: dict[str, Any] = {"content": said}
+        if not isinstance(said, str):
+            calls = [
+                {"index": i, "id": f"c{i}", "function": {"name": c["name"], "arguments": c["text"]}}
+                for i, c in enumerate(said)
+            ]
+            message = {"content": None, "tool_calls": calls}
+        choice = {"index": 0, "finish_reason": finish_reason}
+        if not stream:
+            return {"choices": [{**choice, "message": message}]}
+
+        async def chunks() -> Any:
+            yield {"choices": [{**choice, "delta": message}]}
+
+        return chunks()
+
+    async def parse(self, **request: Any) -> Any:
+        self.requests.append(request)
+        return {"parsed": True}
+
+
+def recorder(written: list[str]) -> Any:
+    def write(text: str) -> None:
+        written.append(text)
+
+    return write
+
+
+@pytest.mark.parametrize("finish_reason", CUT)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_calls_of_an_unfinished_answer_are_never_run(
+    finish_reason: str, stream: bool
+) -> None:
+    written: list[str] = []
+    whole = {"name": "write", "text": '{"text": "one"}'}
+    cut = {"name": "write", "text": '{"text": "tw'}
+    model = ScriptedModel(([whole, cut], finish_reason), ([whole], "tool_calls"), ("done", "stop"))
+    client = AsyncToolClient(model)
+    client.register_tool("write", "Write a text", recorder(written))
+    answer = await client.chat(MESSAGES, stream=stream)
+    if stream:
+        assert await text_of(answer) == "done"
+    else:
+        assert answer.choices[0].message.content == "done"
+    assert written == ["one"]
+    history = model.requests[-1]["messages"]
+    told = [m for m in history if m["role"] == "tool"]
+    asked = [part["id"] for m in history for part in m.get("tool_calls") or ()]
+    assert [m["tool_call_id"] for m in told] == asked
+    assert len(set(asked)) == 3
+    assert all(CUT[finish_reason] in m["content"] for m in told[:2])
+    assert all("Nothing was run" in m["content"] for m in told[:2])
+
+
+async def test_cut_answers_count_as_rounds() -> None:
+    cut = ([{"name": "write", "text": "{"}], "length")
+    client = AsyncToolClient(ScriptedModel(cut, cut, cut))
+    with pytest.raises(ToolRoundsExceededError, match="after 2 rounds"):
+        await client.chat(MESSAGES, max_rounds=2)
+
+
+async def test_parse_runs_no_call_of_an_unfinished_answer() -> None:
+    written: list[str] = []
+    model = ScriptedModel(
+        ([{"name": "write", "text": '{"text": "one"}'}], "length"), ("ok", "stop")
+    )
+    client = AsyncToolClient(model)
+    client.register_tool("write", "Write a text", recorder(written))
+    await client.parse(MESSAGES, Weather)
+    assert written == []
+    assert "cut at the token limit" in model.requests[-1]["messages"][-1]["content"]
+
+
+async def test_a_final_answer_that_was_cut_stays_as_it_is(fake: Any, client: Any) -> None:
+    fake.script(
+        Reply(tool_calls=[call("get_weather", {"location": "a"})]),
+        Reply("half an ans", finish_reason="length"),
+    )
+    answer = await client.chat(MESSAGES)
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.choices[0].message.content == "half an ans"

@@ -108,7 +108,7 @@ def pretty_json(value: object) -> str:
 
 def json_value(value: object) -> object:
     """Return a final response as a JSON value."""
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
 
 
 def _line(word: str, text: str) -> str:

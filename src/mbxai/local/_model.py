@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 
@@ -20,6 +22,7 @@ ToolMode: TypeAlias = Literal["constrained", "native"]
 # A second try helps against a dropped connection, and nothing else can pass by itself.
 _MAX_RETRIES: Final = 1
 _MAX_PROMPT_THREADS: Final = 2
+_LOOK_SECONDS: Final = 0.05  # while somebody else starts the server
 
 
 class LocalModel:
@@ -98,11 +101,9 @@ class LocalModel:
             "slots": slots,
             "tool_mode": tool_mode,
         }
-        self._process: EngineProcess | None = None
-        self._key = ""
-        self._name = ""
-        self._port = 0
-        self._tool_mode: ToolMode = "constrained"
+        self._engine: _Engine | None = None
+        # Held while the server starts; a thread's lock, since callers may have different loops.
+        self._starting = threading.Lock()
         self._clients: list[AsyncOpenRouterClient] = []
 
     @property
@@ -112,8 +113,7 @@ class LocalModel:
         Raises:
             LocalModelError: The model is not started.
         """
-        self._require_started()
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http://127.0.0.1:{self._started().port}/v1"
 
     @property
     def token(self) -> str:
@@ -122,8 +122,7 @@ class LocalModel:
         Raises:
             LocalModelError: The model is not started.
         """
-        self._require_started()
-        return self._key
+        return self._started().key
 
     @property
     def name(self) -> str:
@@ -132,8 +131,7 @@ class LocalModel:
         Raises:
             LocalModelError: The model is not started.
         """
-        self._require_started()
-        return self._name
+        return self._started().name
 
     @property
     def tool_mode(self) -> ToolMode:
@@ -142,8 +140,7 @@ class LocalModel:
         Raises:
             LocalModelError: The model is not started.
         """
-        self._require_started()
-        return self._tool_mode
+        return self._started().tool_mode
 
     def client(self) -> AsyncOpenRouterClient:
         """Return a client of this model; it is closed together with the model.
@@ -172,37 +169,31 @@ class LocalModel:
     async def start(self) -> None:
         """Start the server and wait until it answers; no-op if it runs. `async with` does this.
 
+        Callers that start it at the same time wait for the same server.
+
         Raises:
             LocalModelError: llama.cpp or the weights are not installed, the file is no model, or
                 the server did not start. The message says what to do.
         """
-        if self._process is not None:
-            return
-        process = await anyio.to_thread.run_sync(self._launched)
+        while not self._starting.acquire(blocking=False):  # noqa: ASYNC110  # events have one loop
+            await anyio.sleep(_LOOK_SECONDS)
         try:
-            # Abandoned on cancellation: it ends at once when the process does.
-            ready = await anyio.to_thread.run_sync(
-                process.wait_until_ready, self._startup_timeout, abandon_on_cancel=True
-            )
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(process.stop)
-            raise
-        self._process = process
-        self._port = ready["port"]
-        self._tool_mode = ready["tool_mode"]
+            if self._engine is None:
+                self._engine = await self._ready_engine()
+        finally:
+            self._starting.release()
 
     async def aclose(self) -> None:
         """Close the clients made here and end the server, in under two seconds."""
-        process, self._process = self._process, None
+        engine, self._engine = self._engine, None
         clients, self._clients = self._clients, []
         with anyio.CancelScope(shield=True):
             try:
                 for client in clients:
                     await client.aclose()
             finally:
-                if process is not None:
-                    await anyio.to_thread.run_sync(process.stop)
+                if engine is not None:
+                    await anyio.to_thread.run_sync(engine.process.stop)
 
     def close(self) -> None:
         """Close the clients made here and end the server, in under two seconds."""
@@ -226,16 +217,41 @@ class LocalModel:
         """End the server."""
         self.close()
 
-    def _launched(self) -> EngineProcess:
+    async def _ready_engine(self) -> "_Engine":
+        process, key, name = await anyio.to_thread.run_sync(self._launched)
+        try:
+            # Abandoned on cancellation: it ends at once when the process does.
+            ready = await anyio.to_thread.run_sync(
+                process.wait_until_ready, self._startup_timeout, abandon_on_cancel=True
+            )
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(process.stop)
+            raise
+        return _Engine(process, key, name, ready["port"], ready["tool_mode"])
+
+    def _launched(self) -> tuple[EngineProcess, str, str]:
         path = model_path(self._given_model)
         require_engine()
-        self._key = secrets.token_urlsafe(24)
-        self._name = f"local/{path.stem}"
-        own = {"model": str(path), "alias": self._name, "key": self._key}
-        return EngineProcess({**self._settings, **own})
+        key = secrets.token_urlsafe(24)
+        name = f"local/{path.stem}"
+        own = {"model": str(path), "alias": name, "key": key}
+        return EngineProcess({**self._settings, **own}), key, name
 
-    def _require_started(self) -> None:
-        if self._process is None:
+    def _started(self) -> "_Engine":
+        if self._engine is None:
             raise LocalModelError(
                 "The local model is not started.", hint="Use it inside `async with` or `with`."
             )
+        return self._engine
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """A running server and how it is reached."""
+
+    process: EngineProcess
+    key: str = field(repr=False)
+    name: str
+    port: int
+    tool_mode: ToolMode

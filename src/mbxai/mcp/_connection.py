@@ -1,13 +1,16 @@
 """A server that stays reachable: connects when needed, again after a death, and makes calls.
 
 What a call's failure means is decided here: nothing was run, the outcome is unknown, or the server
-said no. Only the first is repeated.
+said no. Only the first is repeated. A connection belongs to one event loop; callers on other loops
+have their requests made there.
 """
 
 import asyncio
 import os
+import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import anyio
 
@@ -15,6 +18,7 @@ from mbxai._redaction import get_logger, redact
 from mbxai.errors import MCPConnectionError, MCPProtocolError, MCPToolError
 from mbxai.mcp._failures import describe, root_cause
 from mbxai.mcp._link import Link
+from mbxai.mcp._loops import LoopUnavailableError, run_on
 from mbxai.mcp._targets import Endpoint, ServerTarget, endpoints
 from mbxai.mcp._transport import error_code
 from mbxai.mcp._watch import CallNote, current_call
@@ -53,6 +57,8 @@ class ServerConnection:
         self._known_way: Endpoint | None = None
         self._is_closed = False
         self._process = os.getpid()
+        self._home: asyncio.AbstractEventLoop | None = None  # the loop of all that is open
+        self._moving = threading.Lock()  # guards _home
 
     async def list_tools(self) -> list[dict[str, Any]]:
         """Return all tools of the server, as the JSON of the protocol.
@@ -112,10 +118,54 @@ class ServerConnection:
             if link.loop is running:
                 await link.aclose()
             elif link.loop.is_running():
-                done = asyncio.run_coroutine_threadsafe(link.aclose(), link.loop)
-                await asyncio.wrap_future(done)
+                try:
+                    await run_on(link.loop, link.aclose)
+                except LoopUnavailableError as error:
+                    logger.warning(
+                        "The connection to MCP server %s is left open: its event loop %s",
+                        self.target.name,
+                        error,
+                    )
 
     async def _request(self, what: str, ask: Callable[["Client"], Awaitable[T]]) -> T:
+        """Make a request on the loop of the connection, wherever the caller runs."""
+        self.check_open()
+        while (home := self._home_loop()) is not asyncio.get_running_loop():
+            try:
+                return await run_on(home, partial(self._request_here, what, ask))
+            except LoopUnavailableError as error:
+                if not error.has_begun and not home.is_running():
+                    continue  # nothing was sent, and the connection may move
+                self._raise_unavailable(what, error)
+        return await self._request_here(what, ask)
+
+    def _home_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the connection; the running one if there is no other that lives."""
+        if self._process != os.getpid():  # a forked child; the parent's loop only looks alive
+            self._link = self._home = None
+            self._retired.clear()
+            self._process, self._moving = os.getpid(), threading.Lock()
+        with self._moving:
+            if self._home is None or not self._home.is_running():
+                self._home = asyncio.get_running_loop()
+            return self._home
+
+    def _raise_unavailable(self, what: str, error: LoopUnavailableError) -> NoReturn:
+        name = self.target.name
+        if error.has_begun:
+            raise MCPConnectionError(
+                f"The event loop of the connection to MCP server {name!r} ended during {what}.",
+                hint="Whether it was run is not known.",
+                server=name,
+            ) from error
+        raise MCPConnectionError(
+            f"The connection to MCP server {name!r} belongs to another event loop, which stands"
+            f" still, so {what} could not be sent. Nothing was run.",
+            hint="Do not block that loop: await an async client there, or register with MCPClient.",
+            server=name,
+        ) from error
+
+    async def _request_here(self, what: str, ask: Callable[["Client"], Awaitable[T]]) -> T:
         try:
             return await self._attempt(what, ask)
         except _NeverRanError:
@@ -153,22 +203,11 @@ class ServerConnection:
             current_call.reset(token)
 
     def _current_link(self) -> Link:
-        """Return the connection of the running loop, or begin a new one."""
-        name = self.target.name
+        """Return the connection, or begin a new one; runs on the loop that is its home."""
         self.check_open()
-        running = asyncio.get_running_loop()
         link = self._link
-        if self._process != os.getpid():
-            link, self._link, self._process = None, None, os.getpid()
-            self._retired.clear()
-        if link is not None and link.loop is not running:
-            if link.is_usable and link.loop.is_running():
-                raise MCPConnectionError(
-                    f"The connection to MCP server {name!r} belongs to another event loop.",
-                    hint="Use one client per event loop, or the blocking MCPClient.",
-                    server=name,
-                )
-            link = self._link = None
+        if link is not None and link.loop is not asyncio.get_running_loop():
+            link = self._link = None  # its loop has ended
         if link is not None and not link.is_usable:
             self._retire(link)
             link = None

@@ -89,12 +89,15 @@ class Link:
         return self._client
 
     async def last_words(self) -> tuple[str, BaseException | None]:
-        """Return why the connection has ended, as far as that is known within a second."""
+        """Return why the connection has ended, as far as that is known within a second.
+
+        What the server wrote to its standard error is logged and not returned: it is meant for
+        people, may tell of something else, and the answer goes to a model.
+        """
         await asyncio.wait({self._owner}, timeout=_LAST_WORDS_SECONDS)
-        parts = [describe(self._cause)] if self._cause is not None else []
         if self._stderr is not None and (said := self._stderr.text()):
-            parts.append(f"it wrote: {said}")
-        return "; ".join(parts), self._cause
+            logger.warning("MCP server %r ended. It had written: %s", self._target.name, said)
+        return describe(self._cause) if self._cause is not None else "", self._cause
 
     def stop(self) -> None:
         """Tell the owner to leave; must be called on the connection's loop."""

@@ -12,6 +12,8 @@ class MCPClient(ToolClient):
     """A client whose model may call Python functions and the tools of MCP servers.
 
     A connection lives until the client is closed; one that breaks is made again at the next call.
+    It belongs to the event loop on which it was made, as long as that runs; calls from other event
+    loops and threads are made there.
     """
 
     def __init__(self, openrouter_client: object, *, approve: Approver | None = None) -> None:

@@ -149,7 +149,7 @@ def _checked_command(name: str, command: Sequence[str]) -> tuple[str, ...]:
     given: object = command
     if isinstance(given, (str, bytes)):
         raise ConfigurationError(
-            f"MCP server {name!r}: command must be a sequence of words, not one string.",
+            f"MCP server {name!r}: command must be a list of words, not one string.",
             hint='Write ["python", "server.py"]; no shell is involved.',
         )
     words = tuple(command)

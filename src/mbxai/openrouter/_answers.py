@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
-from uuid import uuid4
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from mbxai.errors import InvalidResponseError, OpenRouterAPIError
 from mbxai.openrouter._faults import api_error, error_in, origin_of
-from mbxai.wire import ChatCompletion, Choice
+from mbxai.wire import ChatCompletion, with_unique_call_ids
 
 C = TypeVar("C", bound=ChatCompletion)
 
@@ -41,8 +40,7 @@ def completion_of(body: bytes, headers: Mapping[str, str], kind: type[C], *, med
     check_told_errors(completion, headers)
     if not completion.choices:
         raise InvalidResponseError("The answer has no choices.", **origin_of(headers))
-    for choice in completion.choices:
-        ensure_call_ids(choice)
+    ensure_call_ids(completion)
     return completion
 
 
@@ -59,13 +57,10 @@ def check_told_errors(completion: ChatCompletion, headers: Mapping[str, str]) ->
             raise _with_provider(api_error(message, headers), completion.provider)
 
 
-def ensure_call_ids(choice: Choice) -> None:
+def ensure_call_ids(completion: ChatCompletion) -> None:
     """Give a tool call an id of its own where the provider sent none or the same one twice."""
-    seen: set[str] = set()
-    for call in choice.message.tool_calls or ():
-        if not call.id or call.id in seen:
-            call.id = f"call_{uuid4().hex[:24]}"
-        seen.add(call.id)
+    for choice in completion.choices:
+        choice.message = with_unique_call_ids(choice.message, seed=completion.id)
 
 
 def _with_provider(error: OpenRouterAPIError, provider: str | None) -> OpenRouterAPIError:

@@ -100,8 +100,7 @@ class AsyncChatStream:
     def completion(self) -> ChatCompletion:
         """The answer so far, as the call without streaming would have given it."""
         completion = self._builder.build()
-        for choice in completion.choices:
-            ensure_call_ids(choice)
+        ensure_call_ids(completion)
         completion.set_origin(
             request_id=self.request_id,
             generation_id=self.generation_id,

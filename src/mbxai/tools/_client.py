@@ -137,6 +137,8 @@ class AsyncToolClient:
         session_id: str = "",
         idempotency_key: str = "",
         secrets: SecretSource | None = None,
+        scrub: Callable[[str], str] | None = None,
+        attempt: int = 1,
         context: ToolContext[Any] | None = None,
     ) -> ToolResult:
         """Run one tool; the caller has decided that it may run.
@@ -148,6 +150,9 @@ class AsyncToolClient:
             session_id: Id of the agent session, for the tool's context.
             idempotency_key: The same for every run of the same call.
             secrets: Where `Secret` parameters get their values.
+            scrub: Takes credentials out of a text; applied to everything that the result tells the
+                model, before it is cut to size. If it raises, the text is withheld.
+            attempt: 1 for the first run of this call, 2 for its first repetition.
             context: Everything else that surrounds the call; the arguments above win over it.
 
         Returns:
@@ -160,9 +165,10 @@ class AsyncToolClient:
             session_id=session_id or surroundings.session_id,
             idempotency_key=idempotency_key or surroundings.idempotency_key,
             secrets=surroundings.secrets if secrets is None else secrets,
+            attempt=attempt if attempt > 1 else surroundings.attempt,
         )
         call = ToolCall(call_id or surroundings.call_id, name, arguments)
-        return await self._runner.run(call, surroundings)
+        return await self._runner.run(call, surroundings, scrub=scrub)
 
     @overload
     async def create(
@@ -195,11 +201,12 @@ class AsyncToolClient:
         Args:
             messages: The conversation.
             model: Which model; None means the wrapped client's own.
-            stream: Return the wrapped client's stream instead of the whole answer.
+            stream: Return a stream instead of the whole answer.
             **params: See `CompletionParams`.
 
         Returns:
-            What the wrapped client's `create` returns.
+            What the wrapped client's `create` returns; with `stream=True` its stream: an
+            `AsyncChatStream` if it is an OpenRouter client, else what gives its chunks one by one.
 
         Raises:
             OpenRouterError: As the wrapped client raises it.

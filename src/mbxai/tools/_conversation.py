@@ -3,7 +3,6 @@
 Pure: plain data and decisions; `_loop` does the talking.
 """
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -12,13 +11,12 @@ from mbxai.tools._tool import ToolCall
 from mbxai.wire import (
     ChatCompletion,
     CompletionTokensDetails,
-    Message,
     MessageParam,
     PromptTokensDetails,
-    ToolCallPart,
     ToolDefinition,
     ToolResult,
     Usage,
+    with_unique_call_ids,
 )
 
 C = TypeVar("C", bound=ChatCompletion)
@@ -26,6 +24,13 @@ DetailsT = TypeVar("DetailsT", PromptTokensDetails, CompletionTokensDetails)
 
 MAX_ROUNDS: Final = 10
 """How many rounds of tool calls a conversation may have, unless the caller says otherwise."""
+
+# What such an answer calls is not what the model wanted: arguments, or further calls, are missing.
+_UNFINISHED: Final = {
+    "length": "Your answer was cut at the token limit",
+    "content_filter": "Your answer was withheld by the provider's filter",
+    "error": "The provider stopped your answer with an error",
+}
 
 
 class Conversation:
@@ -87,14 +92,15 @@ class Conversation:
                 request["tool_choice"] = "auto"
         return request
 
-    def take(self, completion: ChatCompletion) -> list[ToolCall]:
+    def take(self, completion: ChatCompletion) -> list[ToolCall] | None:
         """Take the model's answer to the last request.
 
         Args:
-            completion: The answer; its tool calls decide, not its finish reason.
+            completion: The answer. Its tool calls decide, not its finish reason, except that the
+                calls of an answer that was cut or withheld are never run.
 
         Returns:
-            The calls to run now; none if this is the final answer.
+            The calls to run now, which may be none; None if this is the final answer.
 
         Raises:
             ToolRoundsExceededError: The model calls tools after the last round it may have.
@@ -103,7 +109,7 @@ class Conversation:
             self._usages.append(completion.usage)
         message = completion.choices[0].message
         if not message.tool_calls:
-            return []
+            return None
         names = ", ".join(sorted({call.function.name for call in message.tool_calls}))
         if self._rounds >= self._max_rounds:
             raise ToolRoundsExceededError(
@@ -111,12 +117,24 @@ class Conversation:
                 hint="Raise max_rounds, or see whether a tool's result tells the model to go on.",
             )
         self._rounds += 1
-        message = self._with_unique_ids(message)
+        message = with_unique_call_ids(message, self._ids, seed=completion.id)
         self.messages.append(message.to_param())
-        return [
+        calls = [
             ToolCall(call.id, call.function.name, call.function.arguments)
             for call in message.tool_calls or ()
         ]
+        self._ids.update(call.id for call in calls)
+        reason = _UNFINISHED.get(completion.choices[0].finish_reason or "")
+        if reason is None:
+            return calls
+        told = f"{reason}. Nothing was run. Call the tool again, with shorter arguments if need be."
+        self.answer(
+            [
+                ToolResult(call_id=call.id, name=call.name, content=told, is_error=True)
+                for call in calls
+            ]
+        )
+        return []
 
     def answer(self, results: Sequence[ToolResult]) -> None:
         """Take the results of the calls, in their order."""
@@ -155,17 +173,6 @@ class Conversation:
         """Count a call that is no part of the conversation of tools."""
         if completion.usage is not None:
             self._usages.append(completion.usage)
-
-    def _with_unique_ids(self, message: Message) -> Message:
-        """Give calls without an id, or with one that is taken, an id of their own."""
-        calls: list[ToolCallPart] = []
-        for call in message.tool_calls or ():
-            call_id = call.id
-            if not call_id or call_id in self._ids:
-                call_id = f"call_{uuid.uuid4().hex[:24]}"
-            self._ids.add(call_id)
-            calls.append(call if call_id == call.id else call.model_copy(update={"id": call_id}))
-        return message.model_copy(update={"tool_calls": calls})
 
 
 def _is_forced(choice: object) -> bool:

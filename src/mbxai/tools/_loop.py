@@ -33,7 +33,7 @@ async def converse(
     while True:
         completion = await port.complete(**conversation.request())
         calls = conversation.take(completion)
-        if calls:
+        if calls is not None:
             conversation.answer(await runner.run_round(calls, context))
         elif not conversation.should_ask_again(completion):
             return completion

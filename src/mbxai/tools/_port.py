@@ -5,7 +5,7 @@ or not: all look the same from here on.
 """
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any, Final, Self, TypeVar, cast
 
@@ -141,15 +141,6 @@ class ChunkSource:
                 if inspect.isawaitable(result):
                     await result
                 return
-
-
-async def open_chunks(create: Callable[[], Awaitable[Any]]) -> ChunkSource:
-    """Return the stream that a client's `create` opens, as one to await.
-
-    Args:
-        create: Calls the client with `stream=True`.
-    """
-    return ChunkSource(await create())
 
 
 def as_model(kind: type[T], answer: object) -> T:

@@ -3,7 +3,7 @@
 Pure: no thread, no loop, no tool is run here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import GeneratorType
 from typing import Any, Final, cast
 
@@ -26,7 +26,8 @@ def result_text(value: object) -> str:
             does not know as its `str`.
     """
     if isinstance(value, str):
-        return str(value)
+        # Half a surrogate pair, as in `os.fsdecode`d file names, cannot be sent.
+        return value.encode(errors="replace").decode()
     if value is None:
         return "null"
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -79,13 +80,13 @@ def scrubbed(text: str, secrets: Iterable[Secret]) -> str:
     return text
 
 
-def failure_text(name: str, error: BaseException, secrets: Iterable[Secret] = ()) -> str:
+def failure_text(name: str, error: BaseException, clean: Callable[[str], str] = str) -> str:
     """Return what a model should know of an exception: what failed, without a traceback.
 
     Args:
         name: The tool's name.
         error: What its function raised.
-        secrets: What the call was given.
+        clean: Takes credentials out of the message, before it is cut to size.
     """
     leaf = _only_leaf(error)
     try:
@@ -95,8 +96,8 @@ def failure_text(name: str, error: BaseException, secrets: Iterable[Secret] = ()
     text = f"{name} failed: {type(leaf).__name__}"
     if message:
         text = f"{text}: {message}"
-    # First scrubbed, then cut: half a secret at the cut would not be recognised.
-    return cut(redact(scrubbed(text[:_MAX_READ_CHARS], secrets)), _MAX_ERROR_CHARS)
+    # First cleaned, then cut: half a secret at the cut would not be recognised.
+    return cut(redact(clean(text)[:_MAX_READ_CHARS]), _MAX_ERROR_CHARS)
 
 
 def cut(text: str, max_chars: int) -> str:

@@ -29,6 +29,9 @@ logger = get_logger(__name__)
 Approver: TypeAlias = Callable[[ToolCall], bool | Awaitable[bool]]
 """Says whether a call may run; it may ask a person, and may block."""
 
+Scrubber: TypeAlias = Callable[[str], str]
+"""Takes credentials out of a text that a model will see."""
+
 MAX_PARALLEL_CALLS: Final = 8
 """How many calls of one round run at the same time."""
 
@@ -96,19 +99,29 @@ class ToolRunner:
             raise interrupts[0]
         return [result for result in results if result is not None]
 
-    async def run(self, call: ToolCall, context: ToolContext[Any] | None = None) -> ToolResult:
+    async def run(
+        self,
+        call: ToolCall,
+        context: ToolContext[Any] | None = None,
+        *,
+        scrub: Scrubber | None = None,
+    ) -> ToolResult:
         """Run one call; whether it may run has been decided.
 
         Args:
             call: What the model wants.
             context: What surrounds the call.
+            scrub: Applied to all text of the result before it is cut to size; if it fails, the text
+                is withheld.
 
         Returns:
             The result, or what went wrong.
         """
+        secrets: list[Secret] = []
+        clean = partial(_cleaned, call.name, secrets, scrub)
         tool = self._registry.get(call.name)
         if tool is None:
-            return _failure(call, self._unknown_tool(call.name))
+            return _failure(call, self._unknown_tool(clean(call.name)))
         if tool.function is None:
             return _failure(call, f"{tool.name} is only described and cannot be run here.")
         surroundings = context or ToolContext[Any]()
@@ -117,19 +130,20 @@ class ToolRunner:
             call_id=call.id,
             idempotency_key=surroundings.idempotency_key or call.id,
         )
-        secrets: list[Secret] = []
         try:
             positional, keywords = _bound(tool, call.arguments, surroundings, secrets)
         except ToolArgumentError as error:
             advice = "Nothing was run. Call the tool again with corrected arguments."
-            return _failure(call, f"Invalid arguments for {tool.name}:\n{error.message}\n{advice}")
+            problems = clean(error.message)
+            return _failure(call, f"Invalid arguments for {tool.name}:\n{problems}\n{advice}")
         except _MissingCredentialError as error:
             return _failure(call, str(error))
         except Exception as error:  # noqa: BLE001  # a user's validator or secret source
-            return _failure(call, failure_text(tool.name, error, secrets))
+            return _failure(call, failure_text(tool.name, error, clean))
         work = partial(_perform, tool.function, partial(tool.function, *positional, **keywords))
         outcome = await self._within_timeout(tool, work)
-        return _to_result(tool, call, outcome, secrets)
+        # A traceback may show a secret that was given to the function.
+        return _to_result(tool, call, outcome, clean, traceback=not secrets)
 
     async def aclose(self) -> None:
         """Cancel functions that were left behind and still run; waits at most a second."""
@@ -278,7 +292,21 @@ def _injected(injection: Injection, context: ToolContext[Any]) -> object:
     return context.secret(injection.secret_name)
 
 
-def _to_result(tool: Tool, call: ToolCall, outcome: _Outcome, secrets: list[Secret]) -> ToolResult:
+def _cleaned(name: str, secrets: Sequence[Secret], scrub: Scrubber | None, text: str) -> str:
+    """Text of a result without credentials, those of the call and those the caller knows."""
+    text = scrubbed(text, secrets)
+    if scrub is None:
+        return text
+    try:
+        return scrub(text)
+    except Exception:  # the application's own function; without its word nothing is shown
+        logger.exception("scrub= failed for tool %s", cut(name, 64))
+        return "[withheld: it could not be checked for credentials]"
+
+
+def _to_result(
+    tool: Tool, call: ToolCall, outcome: _Outcome, clean: Scrubber, *, traceback: bool
+) -> ToolResult:
     error, value = outcome.error, outcome.value
     if outcome.timed_out:
         text = f"{tool.name} failed: it did not finish in {tool.timeout:g} s."
@@ -286,17 +314,16 @@ def _to_result(tool: Tool, call: ToolCall, outcome: _Outcome, secrets: list[Secr
     if isinstance(error, KeyboardInterrupt):
         raise error
     if isinstance(error, ToolRetry):
-        return _failure(call, cut(scrubbed(str(error), secrets), _MAX_ADVICE_CHARS))
+        return _failure(call, cut(clean(str(error)), _MAX_ADVICE_CHARS))
     if error is not None:
-        # A traceback may show a secret that was given to the function.
         logger.warning(
             "Tool %s failed (%s)",
             tool.name,
             type(error).__name__,
-            exc_info=None if secrets else error,
+            exc_info=error if traceback else None,
         )
-        return _failure(call, failure_text(tool.name, error, secrets))
-    content = limited(scrubbed(outcome.text, secrets), tool.max_result_bytes)
+        return _failure(call, failure_text(tool.name, error, clean))
+    content = limited(clean(outcome.text), tool.max_result_bytes)
     if isinstance(value, ToolResult):
         return replace(value, call_id=call.id, name=call.name, content=content)
     return ToolResult(call_id=call.id, name=call.name, content=content, value=value)

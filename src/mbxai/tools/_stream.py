@@ -7,6 +7,7 @@ from typing import Any, Final, Self, cast
 import anyio
 
 from mbxai.errors import InvalidResponseError
+from mbxai.openrouter import AsyncChatStream, ChatStream
 from mbxai.portal import StreamPump
 from mbxai.tools._context import ToolContext
 from mbxai.tools._conversation import Conversation
@@ -140,7 +141,7 @@ class AsyncToolChatStream:
         if not completion.choices:
             raise InvalidResponseError("The answer has no choices.")
         calls = self._conversation.take(completion)
-        if calls:
+        if calls is not None:
             self._conversation.answer(await self._runner.run_round(calls, self._context))
         elif not self._conversation.should_ask_again(completion):
             self._ready.extend(self._held)
@@ -198,6 +199,31 @@ class ToolChatStream:
     def __exit__(self, *exc_info: object) -> None:
         """Close the connection."""
         self.close()
+
+
+def blocking_stream(
+    create: Callable[[], Awaitable[object]],
+) -> ChatStream | StreamPump[ChatCompletionChunk]:
+    """Return the stream that a client's `create` opens, for code without an event loop.
+
+    Args:
+        create: Calls the client with `stream=True`.
+
+    Returns:
+        A `ChatStream` if it is an OpenRouter client, else an iterator and context manager with
+        `close`.
+
+    Raises:
+        InvalidResponseError: What it gave cannot be iterated.
+        OpenRouterError: As the client raises it.
+    """
+
+    async def opened() -> AsyncChatStream | ChunkSource:
+        stream = await create()
+        return stream if isinstance(stream, AsyncChatStream) else ChunkSource(stream)
+
+    pump: StreamPump[ChatCompletionChunk] = StreamPump(opened)
+    return ChatStream(pump) if isinstance(pump.source, AsyncChatStream) else pump
 
 
 def _says_something(chunk: ChatCompletionChunk) -> bool:

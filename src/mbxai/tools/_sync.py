@@ -7,15 +7,13 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from pydantic import BaseModel
 
 import mbxai.portal as portal
-from mbxai.portal import StreamPump
 from mbxai.tools._client import AsyncToolClient
 from mbxai.tools._context import SecretSource, ToolContext
 from mbxai.tools._conversation import MAX_ROUNDS
-from mbxai.tools._port import open_chunks
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._runner import Approver
 from mbxai.tools._signature import AnyFunction
-from mbxai.tools._stream import ToolChatStream
+from mbxai.tools._stream import ToolChatStream, blocking_stream
 from mbxai.tools._tool import MarkOptions, ToolOptions
 from mbxai.wire import (
     ChatCompletion,
@@ -133,6 +131,8 @@ class ToolClient:
         session_id: str = "",
         idempotency_key: str = "",
         secrets: SecretSource | None = None,
+        scrub: Callable[[str], str] | None = None,
+        attempt: int = 1,
         context: ToolContext[Any] | None = None,
     ) -> ToolResult:
         """Run one tool; the caller has decided that it may run.
@@ -144,6 +144,9 @@ class ToolClient:
             session_id: Id of the agent session, for the tool's context.
             idempotency_key: The same for every run of the same call.
             secrets: Where `Secret` parameters get their values.
+            scrub: Takes credentials out of a text; applied to everything that the result tells the
+                model, before it is cut to size. If it raises, the text is withheld.
+            attempt: 1 for the first run of this call, 2 for its first repetition.
             context: Everything else that surrounds the call; the arguments above win over it.
 
         Returns:
@@ -158,6 +161,8 @@ class ToolClient:
             session_id=session_id,
             idempotency_key=idempotency_key,
             secrets=secrets,
+            scrub=scrub,
+            attempt=attempt,
             context=context,
         )
 
@@ -192,18 +197,19 @@ class ToolClient:
         Args:
             messages: The conversation.
             model: Which model; None means the wrapped client's own.
-            stream: Return the wrapped client's stream instead of the whole answer.
+            stream: Return a stream instead of the whole answer.
             **params: See `CompletionParams`.
 
         Returns:
-            What the wrapped client's `create` returns.
+            What the wrapped client's `create` returns; with `stream=True` its stream: a
+            `ChatStream` if it is an OpenRouter client, else what gives its chunks one by one.
 
         Raises:
             OpenRouterError: As the wrapped client raises it.
         """
         if stream:
             opened = partial(self._core.create, messages, model=model, stream=True, **params)
-            return StreamPump(partial(open_chunks, opened))
+            return blocking_stream(opened)
         return portal.run(self._core.create, messages, model=model, **params)
 
     @overload

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Final, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
 from mbxai.errors import ToolDefinitionError
 from mbxai.tools._arguments import SchemaChecker
@@ -57,6 +57,9 @@ class ToolOptions(TypedDict, total=False):
     max_result_bytes: int
 
 
+_NO_OBJECTS: Final = ("array", "boolean", "integer", "null", "number", "string")
+
+
 class MarkOptions(ToolOptions, total=False):
     """What the `tool` decorator takes.
 
@@ -104,15 +107,7 @@ class Tool:
 
     def __post_init__(self) -> None:
         """Read the function."""
-        if not _NAME.fullmatch(self.name):
-            raise ToolDefinitionError(
-                f"{self.name[:100]!r} cannot be the name of a tool.",
-                hint="Use 1 to 64 letters, digits, underscores and hyphens.",
-            )
-        if self.timeout is not None and not self.timeout > 0:
-            raise ToolDefinitionError(f"Tool {self.name!r}: timeout must be more than 0 seconds.")
-        if self.max_result_bytes < 1:
-            raise ToolDefinitionError(f"Tool {self.name!r}: max_result_bytes must be at least 1.")
+        _check_options(self)
         if self.function is None:
             return
         if not callable(self.function):
@@ -151,16 +146,21 @@ class Tool:
         Raises:
             ToolDefinitionError: The name, a parameter or an option cannot be that of a tool.
         """
+        if not callable(function):
+            raise ToolDefinitionError(f"Tool {name!r}: {type(function).__name__} is no function.")
+        if schema is not None and not isinstance(schema, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+            raise ToolDefinitionError(f"Tool {name!r}: its schema must be a mapping.")
         marked = cast("MarkOptions", dict(getattr(function, _OPTIONS, {})))
         own_name, own_description = marked.pop("name", None), marked.pop("description", None)
         merged = cast("ToolOptions", {**marked, **options})
-        chosen = name or own_name or getattr(innermost(function), "__name__", "")
+        chosen = own_name or getattr(innermost(function), "__name__", "")
         if description is None:
             description = own_description
         if description is None:
             description = read_docstring(docstring_of(function)).summary
         if chosen in ("__call__", "__init__"):
             chosen = getattr(function, "__name__", type(function).__name__)
+        chosen = chosen if name is None else name
         return cls(chosen, description, function, dict(schema or {}), **merged)
 
     def to_openai_function(self) -> ToolDefinition:
@@ -230,6 +230,30 @@ def docstring_of(function: AnyFunction) -> str | None:
     if inspect.isclass(function):
         return inspect.getdoc(function)
     return inspect.getdoc(innermost(function))
+
+
+def _check_options(tool: Tool) -> None:
+    """Refuse options that cannot be; callers without a type checker pass anything."""
+    name = cast("object", tool.name)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ToolDefinitionError(
+            f"{name!r:.100} cannot be the name of a tool.",
+            hint="Use 1 to 64 letters, digits, underscores and hyphens.",
+        )
+    timeout = cast("object", tool.timeout)
+    problem = ""
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+        problem = "timeout must be more than 0 seconds"
+    elif tool.max_result_bytes < 1:
+        problem = "max_result_bytes must be at least 1"
+    elif tool.effect not in get_args(Effect):
+        problem = f"effect must be one of {', '.join(get_args(Effect))}"
+    elif tool.requires_approval not in (True, False):
+        problem = "requires_approval must be True or False"
+    elif tool.schema.get("type") in _NO_OBJECTS:
+        problem = "its schema must be that of an object"
+    if problem:
+        raise ToolDefinitionError(f"Tool {name!r}: {problem}.")
 
 
 def _check_given_schema(name: str, schema: Mapping[str, Any], signature: FunctionSignature) -> None:

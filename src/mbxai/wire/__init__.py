@@ -1,5 +1,6 @@
 """What travels: messages, requests, answers, chunks, schemas. No I/O."""
 
+from mbxai.wire._call_ids import with_unique_call_ids
 from mbxai.wire._chunks import (
     ChatCompletionChunk,
     ChunkChoice,
@@ -65,4 +66,5 @@ __all__ = [
     "json_schema_of",
     "response_format_of",
     "strict_view",
+    "with_unique_call_ids",
 ]

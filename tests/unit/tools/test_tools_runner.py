@@ -15,9 +15,10 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 from pydantic import BaseModel
+from support.mcp_model import NoModel
 
 from mbxai.errors import ConfigurationError, ToolRetry
-from mbxai.tools import Secret, Tool, ToolCall, ToolContext, ToolRegistry
+from mbxai.tools import AsyncToolClient, Secret, Tool, ToolCall, ToolContext, ToolRegistry
 from mbxai.tools import _threads as threads
 from mbxai.tools._runner import ToolRunner
 from mbxai.wire import ToolResult
@@ -741,9 +742,96 @@ async def test_a_failure_is_logged_once_with_its_traceback(
 
     await run(fail)
     [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert record.exc_info is not None
+    assert "ValueError: oh" in logging.Formatter().format(record)
 
 
 def test_at_least_one_call_may_run() -> None:
     with pytest.raises(ConfigurationError):
         ToolRunner(ToolRegistry(), max_parallel_calls=0)
+
+
+# --- texts that are cleaned before they are shown -------------------------------------------------
+
+KEY = "k" * 3_000
+LIMIT = 1_500
+
+
+def returns() -> str:
+    return "x" * (LIMIT - 1_000) + KEY
+
+
+def fails() -> str:
+    raise ValueError("x" * 500 + KEY)
+
+
+def advises() -> str:
+    raise ToolRetry("x" * 3_000 + KEY)
+
+
+def returns_whole() -> ToolResult:
+    return ToolResult(call_id="", name="", content="x" * 1_000 + KEY, is_error=True)
+
+
+@pytest.mark.parametrize("function", [returns, fails, advises, returns_whole])
+async def test_a_result_is_cleaned_before_it_is_cut(function: Any) -> None:
+    client = AsyncToolClient(NoModel())
+    client.register_tool("run", "", function, max_result_bytes=LIMIT)
+
+    def scrub(text: str) -> str:
+        return text.replace(KEY, "secret://key")
+
+    result = await client.call_tool("run", "{}", scrub=scrub)
+    assert "kk" not in result.content
+    assert "secret://key" in result.content
+    plain = await client.call_tool("run", "{}")
+    assert "kk" in plain.content
+    assert plain.is_error == result.is_error
+
+
+async def test_a_secret_that_fills_a_huge_error_is_not_cut_in_half() -> None:
+    def fail(key: Secret) -> str:
+        raise ValueError(key.reveal() * 34)
+
+    result = await run(fail, {}, ToolContext(secrets={"key": KEY}))
+    assert "kk" not in result.content
+
+
+@pytest.mark.parametrize("name", [f"{KEY}", "read"])
+async def test_what_the_model_itself_wrote_is_cleaned_too(name: str) -> None:
+    client = AsyncToolClient(NoModel())
+
+    def read(path: str) -> str:
+        return path
+
+    client.registry.add(Tool("read", "", read, {"type": "object", "additionalProperties": False}))
+    result = await client.call_tool(
+        name, json.dumps({KEY[:100]: 1}), scrub=lambda text: text.replace("k" * 100, "#")
+    )
+    assert result.is_error
+    assert "kkkk" not in result.content
+    assert "#" in result.content
+
+
+async def test_a_text_that_cannot_be_cleaned_is_withheld(caplog: pytest.LogCaptureFixture) -> None:
+    client = AsyncToolClient(NoModel())
+    client.register_tool("run", "", returns)
+
+    def scrub(text: str) -> str:
+        raise LookupError("vault is locked")
+
+    result = await client.call_tool("run", "{}", scrub=scrub)
+    assert "withheld" in result.content
+    assert "kk" not in result.content
+    assert "scrub= failed" in caplog.text
+
+
+async def test_the_attempt_reaches_the_tool() -> None:
+    client = AsyncToolClient(NoModel())
+
+    @client.tool
+    def number(context: ToolContext) -> int:
+        return context.attempt
+
+    assert (await client.call_tool("number", "{}")).value == 1
+    assert (await client.call_tool("number", "{}", attempt=3)).value == 3
+    assert (await client.call_tool("number", "{}", context=ToolContext(attempt=2))).value == 2
