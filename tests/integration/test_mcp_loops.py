@@ -21,6 +21,7 @@ from mbxai.mcp._connection import ServerConnection
 from mbxai.mcp._loops import LoopUnavailableError, run_on
 from mbxai.mcp._targets import ServerTarget
 from mbxai.testing import FakeOpenRouter
+from mbxai.tools import ToolRegistry
 
 BLOCKED = "belongs to another event loop, which stands still"
 
@@ -116,6 +117,12 @@ def fake() -> Iterator[FakeOpenRouter]:
         yield server
 
 
+def keep_only_add(registry: ToolRegistry) -> None:
+    for name in registry.names():
+        if name != "add":
+            registry.remove(name)
+
+
 def results(fake: FakeOpenRouter) -> set[str]:
     """What tools told the model."""
     messages = [m for request in fake.requests() for m in request.json["messages"]]
@@ -129,7 +136,7 @@ async def test_an_awaited_agent_uses_the_servers_of_a_blocking_client(fake: Fake
         model = OpenRouterClient(token=fake.api_key, base_url=fake.base_url, max_retries=0)
         client = MCPClient(model)
         client.register_mcp_server("tools", command=TOOLS_SERVER, env=SOURCES)
-        client.registry.remove("slow")
+        keep_only_add(client.registry)
         return client
 
     client = await asyncio.to_thread(register)
@@ -137,7 +144,7 @@ async def test_an_awaited_agent_uses_the_servers_of_a_blocking_client(fake: Fake
     assert response.is_complete()
     told = results(fake)
     assert told
-    assert not any("event loop" in text or "failed" in text for text in told)
+    assert all(text.lstrip("-").isdigit() for text in told), told
     await client.async_client.aclose()
 
 
@@ -147,12 +154,12 @@ def test_a_blocking_agent_uses_the_servers_of_an_awaited_client(fake: FakeOpenRo
         model = AsyncOpenRouterClient(token=fake.api_key, base_url=fake.base_url, max_retries=0)
         client = AsyncMCPClient(model)
         other.run(client.register_mcp_server("tools", command=TOOLS_SERVER, env=SOURCES))
-        client.registry.remove("slow")
+        keep_only_add(client.registry)
         response = AgentClient(client, False).agent("Add 1 and 2", Sum)
         assert response.is_complete()
         told = results(fake)
         assert told
-        assert not any("event loop" in text or "failed" in text for text in told)
+        assert all(text.lstrip("-").isdigit() for text in told), told
         other.run(client.aclose())
         portal.run(model.aclose)
 

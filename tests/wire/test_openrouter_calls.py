@@ -234,7 +234,7 @@ async def test_a_cancellation_from_outside_is_no_timeout(raw, client):
 
 
 async def test_five_hundred_cancelled_calls_leave_the_pool_alive(raw, monkeypatch):
-    monkeypatch.setattr("mbxai.openrouter._transport._LIMITS", httpx.Limits(max_connections=4))
+    monkeypatch.setattr("mbxai.openrouter._pools._LIMITS", httpx.Limits(max_connections=4))
     raw.script([wait(0.004), *answer(completion())])
     async with AsyncOpenRouterClient(KEY, "a/b", raw.base_url) as client:
 
@@ -253,7 +253,7 @@ async def test_five_hundred_cancelled_calls_leave_the_pool_alive(raw, monkeypatc
 
 
 async def test_fifty_calls_share_two_connections(raw, monkeypatch):
-    monkeypatch.setattr("mbxai.openrouter._transport._LIMITS", httpx.Limits(max_connections=2))
+    monkeypatch.setattr("mbxai.openrouter._pools._LIMITS", httpx.Limits(max_connections=2))
     raw.script([wait(0.005), *answer(completion())])
     async with AsyncOpenRouterClient(KEY, "a/b", raw.base_url) as client:
         results = await asyncio.gather(*(client.create(USER) for _ in range(50)))

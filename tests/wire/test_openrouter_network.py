@@ -9,6 +9,7 @@ from support.raw_server import RawServer, answer, completion
 
 from mbxai.errors import OpenRouterConfigurationError, OpenRouterConnectionError
 from mbxai.openrouter import AsyncOpenRouterClient
+from mbxai.openrouter import _pools as pools
 from mbxai.openrouter import _transport as transport
 
 KEY = "sk-or-v1-network"
@@ -36,7 +37,7 @@ def tls_server(authority, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def fresh_trust(monkeypatch):
     """No test inherits what another one trusted, or the proxies of this machine."""
-    monkeypatch.setattr(transport, "_contexts", {})
+    monkeypatch.setattr(pools, "_contexts", {})
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

@@ -15,7 +15,15 @@ from pydantic import BaseModel, ValidationError
 from mbxai._redaction import redact
 from mbxai.agent._result_models import Result, TokenUsage
 from mbxai.errors import ConfigurationError, InvalidResponseError, MBXAIError, OpenRouterError
-from mbxai.wire import ChatCompletion, Message, ToolDefinition, ToolInfo, ToolResult, Usage
+from mbxai.wire import (
+    ChatCompletion,
+    Message,
+    ToolDefinition,
+    ToolInfo,
+    ToolResult,
+    Usage,
+    with_unique_call_ids,
+)
 
 _MAX_ERROR_CHARS = 500
 
@@ -166,7 +174,10 @@ class ClientPort:
         except ValidationError as error:
             raise self._no_completion() from error
         finish_reason: str | None = getattr(choice, "finish_reason", None)
-        return Reply(_with_unique_ids(message.to_param()), usage_of(completion), finish_reason)
+        # Providers send empty and repeated ids, also from round to round.
+        taken = {str(call["id"]) for m in messages for call in m.get("tool_calls") or ()}
+        message = with_unique_call_ids(message, taken, seed=str(getattr(completion, "id", "")))
+        return Reply(message.to_param(), usage_of(completion), finish_reason)
 
     def tool_infos(self, only: Sequence[str] | None = None) -> list[ToolInfo]:
         """Return what a planner must know of the tools that may be used."""
@@ -263,20 +274,3 @@ def usage_of(completion: object) -> TokenUsage:
         if isinstance(value := getattr(usage, name, None), int)
     }
     return TokenUsage(**counts)
-
-
-def _with_unique_ids(message: dict[str, Any]) -> dict[str, Any]:
-    """Give calls without an id, or with one that is taken, an id of their own.
-
-    Providers send empty and repeated ids; results could not be told apart.
-    """
-    calls: list[dict[str, Any]] = message.get("tool_calls") or []
-    taken: set[str] = set()
-    unique: list[dict[str, Any]] = []
-    for index, call in enumerate(calls):
-        call_id = str(call.get("id") or f"call_{index}")
-        while call_id in taken:
-            call_id += f"_{index}"
-        taken.add(call_id)
-        unique.append({**call, "id": call_id})
-    return {**message, "tool_calls": unique} if calls else message

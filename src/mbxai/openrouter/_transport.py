@@ -1,32 +1,26 @@
-"""Bytes to OpenRouter and back: the one file that knows httpx and its engine.
+"""Bytes to OpenRouter and back: with `_pools`, what knows httpx and its engine.
 
 Stock httpx loses pool slots when asyncio cancels a request; the engine of httpx-aiohttp does not.
 Given a `transport=`, httpx no longer reads the proxy variables, so this file does.
 """
 
-import asyncio
 import contextlib
-import os
 import ssl
-import threading
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from enum import Enum, auto
 from typing import Final, TypeAlias, cast
 from urllib.request import getproxies, proxy_bypass
-from weakref import WeakSet
 
 import aiohttp
 import anyio
-import anyio.to_thread
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
 from mbxai._redaction import redact
 from mbxai._version import __version__
 from mbxai.errors import OpenRouterConfigurationError
+from mbxai.openrouter._pools import FOREIGN, Pool, Pools
 
 HTTPClient: TypeAlias = httpx.AsyncClient
 """What `http_client=` takes."""
@@ -35,7 +29,6 @@ MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
 _MAX_REDIRECTS: Final = 3
 _CONNECT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 1.0
-_LIMITS: Final = httpx.Limits(max_connections=1000, keepalive_expiry=30.0)
 # Reading and waiting for a free connection end with the budget of the call, not on their own.
 _TIMEOUT: Final = httpx.Timeout(None, connect=_CONNECT_SECONDS)
 _TIMEOUT_PARTS: Final = _TIMEOUT.as_dict()
@@ -77,6 +70,8 @@ class Answer:
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._pieces = _pieces_of(response)
+        self._lenders: Pools | None = None
+        self._give_back: Callable[[], object] | None = None
         self.status: int = response.status_code
         self.headers: dict[str, str] = {
             name.decode("latin-1").lower(): value.decode("latin-1")
@@ -88,6 +83,17 @@ class Answer:
         """The media type without its parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    def borrow(self, pool: Pool, lenders: Pools) -> None:
+        """Have the pool close the response if this answer is lost.
+
+        Args:
+            pool: Where the connection comes from.
+            lenders: Kept alive, since a collected client closes its pools and a stream may outlive
+                its client.
+        """
+        self._lenders = lenders
+        self._give_back = pool.lend(self._response, self)
+
     async def next_piece(self) -> bytes | None:
         """Return the next bytes of the body, or None at its end.
 
@@ -96,7 +102,7 @@ class Answer:
         """
         try:
             return await anext(self._pieces, None)
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise _fault(error, in_body=True) from _cause(error)
 
     async def read(self, *, max_bytes: int = MAX_RESPONSE_BYTES) -> bytes:
@@ -129,8 +135,11 @@ class Answer:
             for close in (self._pieces.aclose, self._response.aclose):
                 # Closing a broken connection has nothing to tell, and a generator that another
                 # task is reading (a RuntimeError) ends when the response does.
-                with contextlib.suppress(*_FOREIGN, RuntimeError):
+                with contextlib.suppress(*FOREIGN, RuntimeError):
                     await close()
+            if self._give_back is not None:
+                self._give_back()
+            self._lenders = None
 
 
 async def _pieces_of(response: httpx.Response) -> AsyncGenerator[bytes]:
@@ -170,7 +179,9 @@ class Transport:
         self._headers = httpx.Headers(encoded_headers({**_BASE_HEADERS, **headers}))
         self._injected = http_client
         self._urls: dict[str, httpx.URL] = {}
-        self._pools = _Pools(self._base_url.scheme == "https", _proxy_for(self._base_url))
+        self._pools = Pools(
+            is_tls=self._base_url.scheme == "https", proxy=_proxy_for(self._base_url)
+        )
 
     async def post(
         self, path: str, body: bytes, headers: Mapping[str, str] | None = None
@@ -186,7 +197,7 @@ class Transport:
             TransportError: No answer came.
         """
         pool = None if self._injected else await self._pools.of_this_loop()
-        client = self._injected or cast("_Pool", pool).client
+        client = self._injected or cast("Pool", pool).client
         if client.is_closed:
             raise OpenRouterConfigurationError("The HTTP client is closed.")
         merged = self._headers
@@ -200,11 +211,11 @@ class Transport:
                 response = await client.send(
                     request, auth=self._auth, stream=True, follow_redirects=False
                 )
-            except _FOREIGN as error:
+            except FOREIGN as error:
                 raise _fault(error, in_body=False) from _cause(error)
             answer = Answer(response)
             if pool is not None:
-                pool.answers.add(answer)
+                answer.borrow(pool, self._pools)
             if response.status_code not in {307, 308}:
                 return answer
             await answer.aclose()
@@ -258,116 +269,6 @@ def encoded_headers(headers: Mapping[str, str]) -> dict[bytes, bytes]:
     return encoded
 
 
-@dataclass(slots=True)
-class _Pool:
-    client: httpx.AsyncClient
-    engine: "_Engine"
-    answers: "WeakSet[Answer]"
-    keeper: AsyncGenerator[None]
-    pid: int
-
-
-class _Pools:
-    """The pools of one client, by event loop."""
-
-    def __init__(self, is_tls: bool, proxy: httpx.Proxy | None) -> None:
-        self._is_tls = is_tls
-        self._proxy = proxy
-        self._lock = threading.Lock()  # guards the two below
-        self._by_loop: dict[asyncio.AbstractEventLoop, _Pool] = {}
-        self._is_closed = False
-
-    async def of_this_loop(self) -> _Pool:
-        """Return the pool of the running loop; the first call there makes it."""
-        loop = asyncio.get_running_loop()
-        pool = self._by_loop.get(loop)
-        if pool is None:
-            context = await _tls_context() if self._is_tls else _no_tls_context()
-            pool = self._by_loop.get(loop) or await self._open(loop, context)
-        return pool
-
-    async def _open(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> _Pool:
-        engine = _Engine(context, self._proxy)
-        client = httpx.AsyncClient(transport=engine, trust_env=False)
-        answers = WeakSet[Answer]()
-        pool = _Pool(client, engine, answers, _closing(client, answers), os.getpid())
-        with self._lock:
-            if self._is_closed:
-                raise OpenRouterConfigurationError("The client is closed.")
-            for old_loop in [known for known in self._by_loop if known.is_closed()]:
-                self._by_loop.pop(old_loop).engine.forget()
-            self._by_loop[loop] = pool
-        # Runs to its first yield without giving way, so no second task opens another pool.
-        await anext(pool.keeper)
-        return pool
-
-    async def aclose(self) -> None:
-        """Close the pool of this loop and have other loops close theirs."""
-        with self._lock:
-            self._is_closed = True
-            pools, self._by_loop = self._by_loop, {}
-        here = asyncio.get_running_loop()
-        for loop, pool in pools.items():
-            if loop is here:
-                await pool.keeper.aclose()
-            elif loop.is_closed():
-                pool.engine.forget()
-            elif pool.pid != os.getpid():
-                _left_to_the_parent.append(pool)
-            elif loop.is_running():
-                asyncio.run_coroutine_threadsafe(_aclose(pool.keeper), loop)
-
-
-# A forked child shares the sockets; closing them there, or collecting them, would disturb the
-# parent's connections.
-_left_to_the_parent: "list[_Pool]" = []
-
-
-async def _aclose(keeper: AsyncGenerator[None]) -> None:
-    await keeper.aclose()
-
-
-async def _closing(client: httpx.AsyncClient, answers: "WeakSet[Answer]") -> AsyncGenerator[None]:
-    """Close a pool with its loop.
-
-    A loop closes the asynchronous generators that it has seen, at its end and when they are
-    collected. So a client that nobody closes leaves nothing open when `asyncio.run` returns.
-    """
-    try:
-        yield
-    finally:
-        for answer in list(answers):
-            await answer.aclose()
-        await client.aclose()
-
-
-class _Engine(AiohttpTransport):
-    """The engine with a session of our making: no cookies, no second reading of the environment."""
-
-    def __init__(self, context: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
-        super().__init__(verify=context, limits=_LIMITS, proxy=proxy)
-
-    def get_client(self) -> aiohttp.ClientSession:
-        """Make the session; called inside the loop that will use it."""
-        connector = aiohttp.TCPConnector(
-            limit=self.limits.max_connections or 0,
-            keepalive_timeout=self.limits.keepalive_expiry or 0.0,
-            ssl=self.ssl_context,
-        )
-        return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-        )
-
-    def forget(self) -> None:
-        """Let go of a session whose loop is closed, where nothing can be awaited any more."""
-        session = self.client
-        if isinstance(session, aiohttp.ClientSession) and session.connector is not None:
-            closing = session.connector.close()  # on a closed loop it only drops what it holds
-            session.detach()
-            for _ in closing.__await__():  # run out, since it complains if nobody awaits it
-                pass
-
-
 class _KeyAuth(httpx.Auth):
     """Adds the key at the last moment, and for its own origin only."""
 
@@ -384,26 +285,6 @@ class _KeyAuth(httpx.Auth):
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     default = {"http": 80, "https": 443}.get(url.scheme)
     return url.scheme, url.host, url.port or default
-
-
-_context_lock = threading.Lock()  # guards _contexts
-_contexts: dict[str, ssl.SSLContext] = {}
-
-
-async def _tls_context() -> ssl.SSLContext:
-    # Reading a bundle of certificates takes 10 to 30 ms, too long for the loop.
-    return _contexts.get("tls") or await anyio.to_thread.run_sync(_load_tls_context)
-
-
-def _load_tls_context() -> ssl.SSLContext:
-    with _context_lock:
-        if "tls" not in _contexts:
-            _contexts["tls"] = httpx.create_ssl_context()  # honours SSL_CERT_FILE, SSL_CERT_DIR
-        return _contexts["tls"]
-
-
-def _no_tls_context() -> ssl.SSLContext:
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, costs nothing
 
 
 def _proxy_for(base_url: httpx.URL) -> httpx.Proxy | None:
@@ -431,14 +312,6 @@ def _proxy_for(base_url: httpx.URL) -> httpx.Proxy | None:
     bare = url.copy_with(username=None, password=None)
     return httpx.Proxy(bare, headers={"Proxy-Authorization": f"Basic {login}"})
 
-
-_FOREIGN: Final = (
-    httpx.HTTPError,
-    httpx.StreamError,
-    httpx.InvalidURL,
-    aiohttp.ClientError,
-    OSError,
-)
 
 # The first line that fits decides. The engine's own mapping calls a refused and a dropped
 # connection a connect timeout, so what it mapped is looked at before its name.

@@ -205,8 +205,8 @@ class AsyncToolClient:
             **params: See `CompletionParams`.
 
         Returns:
-            What the wrapped client's `create` returns; with `stream=True` its stream: an
-            `AsyncChatStream` if it is an OpenRouter client, else what gives its chunks one by one.
+            What the wrapped client's `create` returns; with `stream=True` its stream: the
+            `AsyncChatStream` of an OpenRouter client, or what gives the chunks of another.
 
         Raises:
             OpenRouterError: As the wrapped client raises it.

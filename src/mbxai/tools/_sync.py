@@ -201,8 +201,8 @@ class ToolClient:
             **params: See `CompletionParams`.
 
         Returns:
-            What the wrapped client's `create` returns; with `stream=True` its stream: a
-            `ChatStream` if it is an OpenRouter client, else what gives its chunks one by one.
+            What the wrapped client's `create` returns; with `stream=True` its stream: the
+            `ChatStream` of an OpenRouter client, or what gives the chunks of another.
 
         Raises:
             OpenRouterError: As the wrapped client raises it.
