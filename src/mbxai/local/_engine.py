@@ -82,7 +82,11 @@ def _started_engine(settings: dict[str, Any]) -> tuple[Any, bool]:
     params.offline = True
     params.verbosity = _ERRORS_AND_WARNINGS
     has_llguidance = "llguidance" in str(llama.json_schema_to_grammar({"type": "integer"}))
-    return llama.Server(params), has_llguidance
+    try:
+        return llama.Server(params), has_llguidance
+    except RuntimeError as error:
+        # The engine has written why; a traceback would only push that out of sight.
+        sys.exit(str(error))
 
 
 def _knows_tools(address: str, key: str) -> bool:

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn, TypeVar, cast
@@ -45,6 +46,8 @@ class CredentialVault:
         self._now = now
         self._drawers: dict[str, _Drawer] = {}
         self._lock = threading.Lock()  # guards the drawers and what is in them
+        # A vault that is dropped takes back what it told the log's filter.
+        weakref.finalize(self, _take_back, self._drawers)
 
     def put(self, agent_id: str, option_id: str, credentials: Mapping[str, str]) -> list[str]:
         """Keep credentials for a session.
@@ -183,10 +186,8 @@ class CredentialVault:
             self._drop(agent_id)
 
     def _drop(self, agent_id: str) -> None:
-        drawer = self._drawers.pop(agent_id, None)
-        for concealed, _handle in drawer.known if drawer else ():
-            for form in forms(concealed.reveal()):
-                forget_secret(form)
+        if drawer := self._drawers.pop(agent_id, None):
+            _take_back({agent_id: drawer})
 
     def _scrubber(self, agent_id: str) -> "_Scrubber | None":
         with self._lock:
@@ -196,6 +197,14 @@ class CredentialVault:
             if drawer.scrubber is None:
                 drawer.scrubber = _Scrubber(drawer.known)
             return drawer.scrubber
+
+
+def _take_back(drawers: "dict[str, _Drawer]") -> None:
+    for drawer in drawers.values():
+        for concealed, _handle in drawer.known:
+            for form in forms(concealed.reveal()):
+                forget_secret(form)
+    drawers.clear()
 
 
 def handle_of(option_id: str, name: str) -> str:

@@ -1,5 +1,7 @@
 """How long credentials are kept, and that logs do not show them meanwhile."""
 
+import gc
+
 from mbxai._redaction import redact
 from mbxai.sessions import CredentialVault
 
@@ -42,3 +44,13 @@ def test_a_credential_is_redacted_in_the_way_python_shows_it() -> None:
     vault.put("a", "login", {"key": "line one\nline\\two"})
 
     assert "two" not in redact(str(KeyError("line one\nline\\two")))
+
+
+def test_a_vault_that_is_dropped_leaves_nothing_to_redact() -> None:
+    vault = CredentialVault()
+    vault.put("a", "login", {"token": "tok-333333"})
+    assert "tok-333333" not in redact("got tok-333333")
+    del vault
+    gc.collect()
+
+    assert redact("got tok-333333") == "got tok-333333"
