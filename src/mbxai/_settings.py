@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -46,8 +46,13 @@ def openrouter_settings(
 
     Raises:
         OpenRouterConfigurationError: No key, a key that cannot be one, or an address that is
-            neither https nor on this machine.
+            neither https nor on this machine; an argument of another type.
     """
+    if token is not None and not isinstance(cast("object", token), str | SecretStr):
+        raise OpenRouterConfigurationError(f"token must be text, not {_kind_of(token)}.")
+    for name, value in (("base_url", base_url), ("model", model)):
+        if value is not None and not isinstance(cast("object", value), str):
+            raise OpenRouterConfigurationError(f"{name} must be text, not {_kind_of(value)}.")
     environment = os.environ
     return OpenRouterSettings(
         token=_checked_key(environment.get("OPENROUTER_API_KEY") if token is None else token),
@@ -103,6 +108,10 @@ def _checked_key(token: str | SecretStr | None) -> SecretStr:
         )
     register_secret(secret)
     return SecretStr(secret)
+
+
+def _kind_of(value: object) -> str:
+    return f"of type {type(value).__name__}"
 
 
 def _is_loopback(host: str) -> bool:

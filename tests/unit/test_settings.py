@@ -88,3 +88,10 @@ def test_https_and_this_machine_are_allowed(base_url):
 
 def test_the_key_is_not_printed():
     assert KEY not in repr(openrouter_settings(KEY))
+
+
+@pytest.mark.parametrize("name", ["token", "base_url", "model"])
+@pytest.mark.parametrize("value", [5, 0, b"https://a.b/", ["a/b"]])
+def test_a_setting_that_is_no_text_is_refused_by_name(name, value):
+    with pytest.raises(OpenRouterConfigurationError, match=f"^{name} must be text"):
+        openrouter_settings(**{"token": KEY, name: value})

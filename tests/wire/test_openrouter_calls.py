@@ -107,6 +107,7 @@ async def test_one_connection_serves_call_after_call(raw, client):
         answer(completion(choice={"error": {"code": 429, "message": "slow"}, "finish_reason": "error"})),
         answer(completion(choice={"finish_reason": "error"})),
         answer(completion() | {"choices": []}),
+        answer(completion() | {"choices": [{}]}),
         answer(b""),
         answer(b"<html>hello</html>", content_type="text/html"),
         answer(b'{"choices": [{"mess'),
@@ -119,8 +120,8 @@ async def test_one_connection_serves_call_after_call(raw, client):
         [send(b"HTTP/1.1 2"), drop()],
     ],
     ids=[
-        "503", "200 with 502", "200 with a word", "choice error", "finish error", "no choices", "empty",
-        "html", "cut json", "null", "529", "429 now", "closed", "reset", "not http", "cut head",
+        "503", "200 with 502", "200 with a word", "choice error", "finish error", "no choices", "no message",
+        "empty", "html", "cut json", "null", "529", "429 now", "closed", "reset", "not http", "cut head",
     ],
 )  # fmt: skip
 async def test_what_may_pass_is_sent_again_until_it_does(raw, client, first):
@@ -352,6 +353,20 @@ async def test_typed_output_is_asked_for_and_validated(raw, client):
     assert '"response_format":{"type":"json_schema","json_schema":{"name":"City"' in body
     assert '"strict":true' in body
     assert '"tools"' not in body
+
+
+async def test_a_connection_that_breaks_inside_an_answer_is_told_in_our_words(raw, client):
+    raw.script(
+        [
+            send(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+            ),
+            drop(),
+        ]
+    )
+    with pytest.raises(OpenRouterConnectionError) as caught:
+        await client.create(USER)
+    assert str(caught.value) == "The connection broke in the middle of the answer."
 
 
 async def test_typed_output_that_does_not_come_has_typed_errors(raw, client):

@@ -13,6 +13,7 @@ from support.raw_server import (
     events,
     hang,
     part,
+    send,
     sse_head,
     stream,
     wait,
@@ -117,6 +118,21 @@ async def test_a_broken_connection_is_an_interruption_and_keeps_what_came(raw, c
         await text_of(chunks)
     assert caught.value.partial.choices[0].message.content == "ab"
     assert len(raw.seen().requests) == 1
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_an_interruption_is_told_in_our_words(raw, client, reset):
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    data = events(chunk("ab"), done=False)
+    piece = b"%x\r\n%s\r\n" % (len(data), data)
+    raw.script([send(head + piece), wait(0.05), drop(reset=reset)])
+    chunks = await client.create(USER, stream=True)
+    with pytest.raises(StreamInterruptedError) as caught:
+        await text_of(chunks)
+    assert str(caught.value) == "The connection broke in the middle of the answer."
+    assert caught.value.__cause__ is not None
 
 
 @pytest.mark.parametrize(

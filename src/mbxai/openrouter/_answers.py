@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 from mbxai.errors import InvalidResponseError, OpenRouterAPIError
 from mbxai.openrouter._faults import api_error, error_in, origin_of
-from mbxai.wire import ChatCompletion, with_unique_call_ids
+from mbxai.wire import ChatCompletion, Choice, with_unique_call_ids
 
 C = TypeVar("C", bound=ChatCompletion)
 
@@ -33,13 +33,17 @@ def completion_of(body: bytes, headers: Mapping[str, str], kind: type[C], *, med
         if payload is not None and (told := error_in(payload)) is not None:
             raise api_error(told, headers) from None
         what = "empty" if not body.strip() else "no completion"
+        origin = origin_of(headers)
+        if not _is_json(body):
+            origin["hint"] = "Check base_url; a proxy may have answered."
         raise InvalidResponseError(
-            f"The answer is {what} ({media_type or 'no media type'}, {len(body)} bytes).",
-            **origin_of(headers),
+            f"The answer is {what} ({media_type or 'no media type'}, {len(body)} bytes).", **origin
         ) from error
     check_told_errors(completion, headers)
     if not completion.choices:
         raise InvalidResponseError("The answer has no choices.", **origin_of(headers))
+    if not all(_has_message(choice) for choice in completion.choices):
+        raise InvalidResponseError("The answer has no message.", **origin_of(headers))
     ensure_call_ids(completion)
     return completion
 
@@ -66,6 +70,19 @@ def ensure_call_ids(completion: ChatCompletion) -> None:
 def _with_provider(error: OpenRouterAPIError, provider: str | None) -> OpenRouterAPIError:
     error.provider = error.provider or provider
     return error
+
+
+def _has_message(choice: Choice) -> bool:
+    # Not by content: a message of tool calls or of reasoning alone has none.
+    return "message" in choice.model_fields_set and bool(choice.message.model_fields_set)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        from_json(body)
+    except ValueError:
+        return False
+    return True
 
 
 def _object(body: bytes) -> dict[str, Any] | None:  # Any: open JSON

@@ -14,8 +14,8 @@ from mbxai.errors import (
     OpenRouterTimeoutError,
 )
 from mbxai.openrouter._exchange import exchange, read_completion
-from mbxai.openrouter._request import PreparedCall, prepare_call
-from mbxai.openrouter._retry import RetryBudget, RetryPolicy, run_with_retry
+from mbxai.openrouter._request import PreparedCall, checked_mapping, checked_seconds, prepare_call
+from mbxai.openrouter._retry import RetryBudget, checked_policy, run_with_retry
 from mbxai.openrouter._stream import AsyncChatStream
 from mbxai.openrouter._structured import parsed_value
 from mbxai.openrouter._transport import HTTPClient, Transport, encoded_headers
@@ -77,7 +77,11 @@ class AsyncOpenRouterClient:
             OpenRouterConfigurationError: A setting is missing or impossible.
         """
         settings = openrouter_settings(token, base_url, model)
-        headers = {**DEFAULT_HEADERS, **(default_headers or {})}
+        self._policy = checked_policy(max_retries, retry_initial_delay, retry_max_delay)
+        self._timeout = checked_seconds("timeout", timeout)
+        self._default_params = dict(checked_mapping("default_params", default_params) or {})
+        own_headers = checked_mapping("default_headers", default_headers)
+        headers = {**DEFAULT_HEADERS, **(own_headers or {})}
         encoded_headers(headers)
         try:
             self._config = OpenRouterConfig(
@@ -93,14 +97,7 @@ class AsyncOpenRouterClient:
             problem = error.errors(include_url=False, include_input=False)[0]
             name = ".".join(str(part) for part in problem["loc"])
             raise OpenRouterConfigurationError(f"{name}: {problem['msg']}.") from error
-        self._policy = RetryPolicy(
-            max_retries=max_retries,
-            initial_delay=retry_initial_delay,
-            max_delay=retry_max_delay,
-        )
         self._budget = RetryBudget()
-        self._timeout = timeout
-        self._default_params = dict(default_params or {})
         self._transport = Transport(
             base_url=self._config.base_url,
             token=self._config.token,
@@ -277,7 +274,7 @@ class AsyncOpenRouterClient:
     ) -> PreparedCall:
         return prepare_call(
             messages,
-            model=model_slug(model) if model else self._config.model,
+            model=self._config.model if model in (None, "") else model_slug(model),
             stream=stream,
             params={**self._default_params, **params},
             default_timeout=self._timeout,

@@ -113,4 +113,7 @@ def raise_fault(fault: TransportError, answer: Answer | None = None) -> NoReturn
         raise OpenRouterTimeoutError(
             f"The server did not answer in time: {reason}.", **origin
         ) from fault
-    raise OpenRouterConnectionError(f"{_WHAT[fault.kind]}: {reason}.", **origin) from fault
+    what = _WHAT[fault.kind]
+    if fault.kind is not FaultKind.BROKEN:  # of which the engine speaks as of a bad request
+        what = f"{what}: {reason}"
+    raise OpenRouterConnectionError(f"{what}.", **origin) from fault

@@ -32,6 +32,7 @@ FOREIGN: Final = (
 """What the engine and httpx raise."""
 
 _LIMITS: Final = httpx.Limits(max_connections=1000, keepalive_expiry=30.0)
+_MOMENT_SECONDS: Final = 0.01
 
 
 class Pool:
@@ -111,9 +112,10 @@ class Pool:
             self._closings.add(task)
             task.add_done_callback(self._closings.discard)
 
+        # A moment later, so that a loop that is about to end is not left with a task.
         if self.pid == os.getpid():
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                self.loop.call_soon_threadsafe(begin)
+                self.loop.call_soon_threadsafe(self.loop.call_later, _MOMENT_SECONDS, begin)
 
     async def _keep(self) -> AsyncGenerator[None]:
         """Close the pool with its loop.
@@ -130,7 +132,8 @@ class Pool:
                         await response.aclose()
             finally:
                 try:
-                    await self.client.aclose()
+                    with contextlib.suppress(*FOREIGN):
+                        await self.client.aclose()
                 finally:
                     self._lent.clear()
                     _open_pools.discard(self)

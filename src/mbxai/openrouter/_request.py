@@ -59,13 +59,15 @@ def prepare_call(
     if stream:
         body["stream"] = True
     body.update({name: value for name, value in params.items() if name not in _NOT_IN_BODY})
-    body.update(_mapping(params, "extra_body") or {})
+    body.update(checked_mapping("extra_body", params.get("extra_body")) or {})
     return PreparedCall(
         body=encode_body(body),
-        headers=_mapping(params, "extra_headers"),
-        timeout=_seconds("timeout", params.get("timeout", default_timeout)),
-        first_token_timeout=_seconds("first_token_timeout", params.get("first_token_timeout")),
-        idle_timeout=_seconds("idle_timeout", params.get("idle_timeout")),
+        headers=checked_mapping("extra_headers", params.get("extra_headers")),
+        timeout=checked_seconds("timeout", params.get("timeout", default_timeout)),
+        first_token_timeout=checked_seconds(
+            "first_token_timeout", params.get("first_token_timeout")
+        ),
+        idle_timeout=checked_seconds("idle_timeout", params.get("idle_timeout")),
     )
 
 
@@ -87,6 +89,30 @@ def checked_messages(messages: object) -> list[Mapping[str, Any]]:
     if not items:
         raise OpenRouterConfigurationError("messages is empty.")
     return [_checked_message(item, number) for number, item in enumerate(items)]
+
+
+def checked_mapping(name: str, value: object) -> Mapping[str, Any] | None:
+    """Return an argument that is a mapping or None.
+
+    Raises:
+        OpenRouterConfigurationError: It is neither; the message names it.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise OpenRouterConfigurationError(f"{name} must be a mapping.")
+    return cast("Mapping[str, Any] | None", value)
+
+
+def checked_seconds(name: str, value: object) -> float | None:
+    """Return an argument that is a number of seconds above 0, or None.
+
+    Raises:
+        OpenRouterConfigurationError: It is neither; the message names it.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise OpenRouterConfigurationError(f"{name} must be a number of seconds above 0, or None.")
+    return float(value)
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
@@ -146,18 +172,3 @@ def _first_nonfinite(body: Mapping[str, Any]) -> str | None:
 def _plain(value: object) -> object:
     """What `to_json` writes for values that the standard library does not know."""
     return json.loads(to_json(value))
-
-
-def _mapping(params: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    value: object = params.get(name)
-    if value is not None and not isinstance(value, Mapping):
-        raise OpenRouterConfigurationError(f"{name} must be a mapping.")
-    return cast("Mapping[str, Any] | None", value)
-
-
-def _seconds(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise OpenRouterConfigurationError(f"{name} must be a number of seconds above 0, or None.")
-    return float(value)

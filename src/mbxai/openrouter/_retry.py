@@ -4,6 +4,7 @@ The decisions are pure functions; tenacity runs them and `anyio.sleep` waits.
 """
 
 import functools
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from mbxai._redaction import get_logger
 from mbxai.errors import (
     InvalidResponseError,
     OpenRouterAPIError,
+    OpenRouterConfigurationError,
     OpenRouterConnectionError,
     OpenRouterError,
     OpenRouterTimeoutError,
@@ -53,6 +55,24 @@ class RetryPolicy:
     max_retries: int = 3
     initial_delay: float = 1.0
     max_delay: float = 10.0
+
+
+def checked_policy(
+    max_retries: object, retry_initial_delay: object, retry_max_delay: object
+) -> RetryPolicy:
+    """Return the policy that three arguments describe.
+
+    Raises:
+        OpenRouterConfigurationError: One has another type, is negative or not finite; the message
+            names it.
+    """
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        raise OpenRouterConfigurationError("max_retries must be a whole number, 0 or more.")
+    return RetryPolicy(
+        max_retries=max_retries,
+        initial_delay=_checked_delay("retry_initial_delay", retry_initial_delay),
+        max_delay=_checked_delay("retry_max_delay", retry_max_delay),
+    )
 
 
 class RetryBudget:
@@ -194,10 +214,11 @@ def with_retry(
         max_retries: How often it is called again after the first time.
         retry_initial_delay: Most seconds before the first retry; doubles with each further one.
         retry_max_delay: Most seconds before any retry, unless the server asks for more.
+
+    Raises:
+        OpenRouterConfigurationError: One of them is no such number.
     """
-    policy = RetryPolicy(
-        max_retries=max_retries, initial_delay=retry_initial_delay, max_delay=retry_max_delay
-    )
+    policy = checked_policy(max_retries, retry_initial_delay, retry_max_delay)
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @functools.wraps(function)
@@ -210,6 +231,12 @@ def with_retry(
         return retrying
 
     return decorate
+
+
+def _checked_delay(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise OpenRouterConfigurationError(f"{name} must be a number of seconds, 0 or more.")
+    return float(value)
 
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException:

@@ -271,9 +271,13 @@ class AsyncChatStream:
             raise OpenRouterTimeoutError(
                 "The HTTP client's own read timeout was up.", **self._origin
             ) from fault
-        raise StreamInterruptedError(
-            f"The connection broke in the middle of the answer: {fault}.", **self._stream_error()
-        ) from fault
+        # What the engine says of it is for the cause; it reads like a status of the server.
+        what = (
+            "The bytes of the answer became unreadable in its middle."
+            if fault.kind is FaultKind.GARBLED
+            else "The connection broke in the middle of the answer."
+        )
+        raise StreamInterruptedError(what, **self._stream_error()) from fault
 
     async def _drain(self) -> None:
         """Read the last bytes after `[DONE]`, without which the connection cannot be reused."""

@@ -257,8 +257,13 @@ def encoded_headers(headers: Mapping[str, str]) -> dict[bytes, bytes]:
         OpenRouterConfigurationError: A name or a value cannot be sent.
     """
     encoded: dict[bytes, bytes] = {}
-    for name, given in cast("Mapping[str, object]", headers).items():
-        if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+    for name, given in cast("Mapping[object, object]", headers).items():
+        if (
+            not isinstance(name, str)
+            or not name
+            or not name.isascii()
+            or not name.replace("-", "").replace("_", "").isalnum()
+        ):
             raise OpenRouterConfigurationError(f"{name!r} is no name of a header.")
         if not isinstance(given, str) or not given.isprintable():
             raise OpenRouterConfigurationError(

@@ -2,7 +2,7 @@
 
 import threading
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from mbxai.errors import OpenRouterConfigurationError
 
@@ -42,6 +42,11 @@ class OpenRouterModelRegistry:
             OpenRouterConfigurationError: Also a `ValueError`. The name stands for another model,
                 or one of both is empty.
         """
+        for part, given in (("name", name), ("value", value)):
+            if not isinstance(cast("object", given), str):
+                raise OpenRouterConfigurationError(
+                    f"{part} must be text, not of type {type(given).__name__}."
+                )
         if not name or not value:
             raise OpenRouterConfigurationError("A model needs a name and a slug.")
         with cls._lock:
@@ -86,8 +91,13 @@ def model_slug(model: str) -> str:
             included) or a name that the registry knows.
 
     Raises:
-        OpenRouterConfigurationError: The text is neither.
+        OpenRouterConfigurationError: The text is neither, or no text.
     """
     if isinstance(model, OpenRouterModel):
         return model.value
+    if not isinstance(cast("object", model), str):
+        raise OpenRouterConfigurationError(
+            f"model must be text, not of type {type(model).__name__}.",
+            hint="Use a slug such as 'openai/gpt-4.1', or an OpenRouterModel.",
+        )
     return model if "/" in model else OpenRouterModelRegistry.get_model(model)
