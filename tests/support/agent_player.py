@@ -149,7 +149,7 @@ class Player:
             }
         if call.step is ModelStep.TOOLS:
             return {"relevant_tools": [], "tool_mapping": [], "missing_capabilities": []}
-        if call.step is ModelStep.TODO:
+        if call.step is ModelStep.PLAN:
             plan = self._plans.pop(0) if len(self._plans) > 1 else self._plans[0]
             return {"tasks": list(plan), "estimated_total_time": "1 minute"}
         if call.step is ModelStep.EVALUATION:

@@ -51,7 +51,7 @@ _Outcome = tuple[str, Input | None]
 _DRAFTS: dict[ModelStep, type[BaseModel]] = {
     ModelStep.REQUIREMENT: RequirementDraft,
     ModelStep.TOOLS: ToolAnalysisDraft,
-    ModelStep.TODO: TodoDraft,
+    ModelStep.PLAN: TodoDraft,
     ModelStep.EVALUATION: EvaluationDraft,
 }
 

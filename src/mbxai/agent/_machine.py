@@ -190,10 +190,10 @@ def _on_tools(work: Work, _call: ModelCall, event: ModelReturned) -> None:
     draft = ToolAnalysisDraft.model_validate(event.value)
     work.update(tool_analysis=plan.tool_analysis(draft, list(event.policies)))
     work.enter(AgentState.GENERATING_TODO)
-    work.call_model(ModelStep.TODO)
+    work.call_model(ModelStep.PLAN)
 
 
-def _on_todo(work: Work, call: ModelCall, event: ModelReturned) -> None:
+def _on_plan(work: Work, call: ModelCall, event: ModelReturned) -> None:
     draft = TodoDraft.model_validate(event.value)
     finished = {
         work.run(task.id).key: task.id
@@ -242,7 +242,7 @@ def _replan(work: Work) -> None:
         work.enter(AgentState.EXECUTING_TASKS)
     else:
         work.enter(AgentState.GENERATING_TODO)
-        work.call_model(ModelStep.TODO)
+        work.call_model(ModelStep.PLAN)
 
 
 def _on_final(work: Work, _call: ModelCall, event: ModelReturned) -> None:
@@ -276,7 +276,7 @@ def _reject(work: Work, call: ModelCall, problems: tuple[str, ...], error_type: 
 _STATE_OF = {
     ModelStep.REQUIREMENT: AgentState.ANALYZING_REQUIREMENT,
     ModelStep.TOOLS: AgentState.ANALYZING_TOOLS,
-    ModelStep.TODO: AgentState.GENERATING_TODO,
+    ModelStep.PLAN: AgentState.GENERATING_TODO,
     ModelStep.TASK: AgentState.EXECUTING_TASKS,
     ModelStep.EVALUATION: AgentState.EVALUATING_GOAL,
     ModelStep.FINAL: AgentState.EVALUATING_GOAL,
@@ -285,7 +285,7 @@ _STATE_OF = {
 _ON_ANSWER: dict[ModelStep, Callable[[Work, ModelCall, ModelReturned], None]] = {
     ModelStep.REQUIREMENT: _on_requirement,
     ModelStep.TOOLS: _on_tools,
-    ModelStep.TODO: _on_todo,
+    ModelStep.PLAN: _on_plan,
     ModelStep.TASK: tasks.on_message,
     ModelStep.EVALUATION: _on_evaluation,
     ModelStep.FINAL: _on_final,

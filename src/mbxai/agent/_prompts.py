@@ -44,7 +44,7 @@ _INSTRUCTIONS = {
     ModelStep.TOOLS: (
         "Say which of the available tools serve the goal, what each is for, and what is missing."
     ),
-    ModelStep.TODO: (
+    ModelStep.PLAN: (
         "Plan the tasks that reach the goal: as few as possible, each with a short unique key. A "
         "task depends on another only if it needs its result; tasks without dependencies run at "
         "the same time."
@@ -96,11 +96,11 @@ def step_messages(
     parts = [_turn(snapshot)]
     if call.step is not ModelStep.REQUIREMENT:
         parts.append(_analysis(snapshot))
-    if call.step in (ModelStep.TOOLS, ModelStep.TODO):
+    if call.step in (ModelStep.TOOLS, ModelStep.PLAN):
         parts.append(_tools(tools))
     if snapshot.todo_list is not None:
         parts.append(_results(snapshot))
-    if call.step is ModelStep.TODO and snapshot.goal_evaluation is not None:
+    if call.step is ModelStep.PLAN and snapshot.goal_evaluation is not None:
         parts.append(_evaluation(snapshot))
     parts.append(_people(snapshot))
     parts.append(f"# Your step\n{_INSTRUCTIONS[call.step]}")

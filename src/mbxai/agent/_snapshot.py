@@ -30,7 +30,7 @@ class ModelStep(StrEnum):
 
     REQUIREMENT = "requirement_analysis"
     TOOLS = "tool_analysis"
-    TODO = "todo_generation"
+    PLAN = "todo_generation"
     TASK = "task_execution"
     EVALUATION = "goal_evaluation"
     FINAL = "final_response"

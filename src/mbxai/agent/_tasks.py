@@ -172,8 +172,8 @@ def _block_dependents(work: Work) -> None:
 
 
 def _start_ready(work: Work) -> None:
-    todo, limits = work.snapshot.todo_list, work.snapshot.limits
-    ready = list(todo.ready_tasks()) if todo else []
+    plan, limits = work.snapshot.todo_list, work.snapshot.limits
+    ready = list(plan.ready_tasks()) if plan else []
     for task in ready:
         # A task that waits for a person takes nobody's place.
         running = {call.task_id for call in work.snapshot.calls if call.task_id}

@@ -135,7 +135,7 @@ def test_the_state_survives_json_with_default_str_exactly() -> None:
 def test_a_plan_with_unknown_keys_goes_back_to_the_model_with_the_reason() -> None:
     player = Player([task("a", "nowhere")], [task("a")]).start().run()
 
-    retry = [call for call in player.prompted if call.step is ModelStep.TODO][1]
+    retry = [call for call in player.prompted if call.step is ModelStep.PLAN][1]
     assert "nowhere" in retry.feedback[0]
     assert player.statuses() == {"a": "completed"}
 
@@ -144,7 +144,7 @@ def test_a_circle_is_repaired_after_the_last_attempt_and_said_so() -> None:
     player = Player([task("a", "b"), task("b", "a"), task("b")]).start().run()
 
     changed = next(event for event in player.events if event.type == "plan_changed")
-    assert len([call for call in player.prompted if call.step is ModelStep.TODO]) == 3
+    assert len([call for call in player.prompted if call.step is ModelStep.PLAN]) == 3
     assert any("renamed" in line for line in changed.repairs)
     assert any("no longer depends" in line for line in changed.repairs)
     assert player.snapshot.state is AgentState.COMPLETED
@@ -154,14 +154,14 @@ def test_a_circle_is_repaired_after_the_last_attempt_and_said_so() -> None:
 def test_repeated_keys_that_nothing_depends_on_are_renamed_without_asking() -> None:
     player = Player([task("a"), task("a"), task("b")]).start().run()
 
-    assert len([call for call in player.prompted if call.step is ModelStep.TODO]) == 1
+    assert len([call for call in player.prompted if call.step is ModelStep.PLAN]) == 1
     assert player.statuses() == {"a": "completed", "a_2": "completed", "b": "completed"}
 
 
 def test_a_repeated_key_that_a_task_depends_on_goes_back_to_the_model() -> None:
     player = Player([task("a"), task("a"), task("b", "a")], [task("a")]).start().run()
 
-    retry = [call for call in player.prompted if call.step is ModelStep.TODO][1]
+    retry = [call for call in player.prompted if call.step is ModelStep.PLAN][1]
     assert "which one" in retry.feedback[0]
 
 
@@ -337,7 +337,7 @@ def test_tasks_past_the_bound_of_a_round_run_in_the_next_round_without_a_new_pla
     player.start().run()
 
     assert player.statuses() == {"a": "completed", "b": "completed", "c": "completed"}
-    assert len([call for call in player.prompted if call.step is ModelStep.TODO]) == 1
+    assert len([call for call in player.prompted if call.step is ModelStep.PLAN]) == 1
 
 
 def test_a_new_prompt_is_a_new_turn_that_remembers_the_earlier_one() -> None:
