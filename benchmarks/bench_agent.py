@@ -49,9 +49,7 @@ def main() -> None:
     print(f"| model calls | {calls} |")
     print(f"| wall ms, the server's answers included | {wall:.1f} |")
     print(f"| CPU ms | {cpu:.1f} |")
-    print(
-        f"| CPU ms for each model call, all included | {cpu / calls:.2f} |"
-    )
+    print(f"| CPU ms for each model call, all included | {cpu / calls:.2f} |")
 
 
 if __name__ == "__main__":
