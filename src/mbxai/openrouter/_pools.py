@@ -46,9 +46,9 @@ class Pool:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, engine: "_Engine") -> None:
         """Make the pool of the running loop; connections are opened by the first request."""
-        self.client = httpx.AsyncClient(transport=engine, trust_env=False)
+        self.client: httpx.AsyncClient = httpx.AsyncClient(transport=engine, trust_env=False)
         self.loop = loop
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self._engine = engine
         self._lent: set[httpx.Response] = set()  # not read to the end yet
         self._closings: set[asyncio.Task[None]] = set()  # a loop holds its tasks only weakly
