@@ -89,15 +89,24 @@ def test_agent_with_tool_integration(run: functools.partial) -> None:
 
 
 def test_new_models_and_types(run: functools.partial) -> None:
-    run(seed.block("# Import new agent models"))
+    done = run(
+        seed.block("# Import new agent models"),
+        epilogue="""
+        import mbxai.agent.models
+        assert Task is mbxai.agent.models.Task and AgentState is mbxai.agent.models.AgentState
+        print(TokenUsage().total_tokens, TaskStatus.PENDING.value)
+        """,
+    )
+    assert done.stdout == "0 pending\n"
 
 
 def test_openrouter_configuration(run: functools.partial) -> None:
-    run(
+    done = run(
         seed.block('model="openai/gpt-4-turbo",  # or use OpenRouterModel enum'),
         prelude=CLIENT,
-        epilogue="assert client.model == 'openai/gpt-4-turbo'",
+        epilogue="print(client.model, client.config.max_retries, client.config.retry_max_delay)",
     )
+    assert done.stdout == "openai/gpt-4-turbo 3 10.0\n"
 
 
 def test_tool_client_usage(run: functools.partial) -> None:
@@ -106,15 +115,25 @@ def test_tool_client_usage(run: functools.partial) -> None:
         return city
     custom_schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     """
-    run(
+    done = run(
         seed.block("# Register with custom schema"),
         prelude=CLIENT + seed.textwrap.dedent(prelude),
-        epilogue="assert tool_client.registry.names() == ['function_name']",
+        epilogue="""
+        [tool] = tool_client.registry.tools()
+        assert tool.schema == custom_schema
+        print(tool.name, tool.description)
+        """,
     )
+    assert done.stdout == "function_name description\n"
 
 
 def test_agent_configuration_options(run: functools.partial) -> None:
-    run(seed.block("ai_client=any_supported_client"), prelude=CLIENT)
+    done = run(
+        seed.block("ai_client=any_supported_client"),
+        prelude=CLIENT,
+        epilogue="print(agent.agent('Plan a garden', ProjectPlan).state)",
+    )
+    assert done.stdout == "completed\n"
 
 
 def test_new_response_properties(run: functools.partial) -> None:
@@ -233,13 +252,30 @@ handler.set_session(agent_id, json.loads(text))
 
 
 def test_default_session_handler(run: functools.partial) -> None:
-    run(seed.block("# Default in-memory storage (single instance)"), prelude=CLIENT)
+    done = run(
+        seed.block("# Default in-memory storage (single instance)"),
+        prelude=CLIENT,
+        epilogue="print(agent.list_sessions())",
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_sentinel_handler_can_be_passed_before_its_methods_are_written(
     run: functools.partial,
 ) -> None:
-    run(seed.block("# Redis Sentinel for high availability"), prelude=CLIENT)
+    done = run(
+        seed.block("# Redis Sentinel for high availability"),
+        prelude=CLIENT,
+        epilogue="""
+        from mbxai import SessionStoreError
+        try:
+            agent.list_sessions()
+        except SessionStoreError as error:
+            print(error)
+        """,
+    )
+    assert "ProductionRedisHandler" in done.stdout
+    assert "list_sessions" in done.stdout
 
 
 def test_error_handling_and_logging_show_no_key(

@@ -239,7 +239,8 @@ async def test_leaving_the_block_closes_the_connection(raw, client):
 
 async def test_dropping_a_stream_closes_the_connection(raw, client):
     raw.script([sse_head(), part(events(chunk("a"), done=False)), hang()])
-    async for _piece in await client.create(USER, stream=True):
+    async for piece in await client.create(USER, stream=True):
+        assert piece.choices[0].delta.content == "a"
         break
     await left(raw)
 
@@ -338,4 +339,4 @@ def test_a_stream_left_open_at_the_end_of_the_loop_closes_quietly(raw):
             break
 
     asyncio.run(careless())
-    raw.wait_for(lambda seen: seen.disconnects == 1)
+    assert raw.wait_for(lambda seen: seen.disconnects == 1).disconnects == 1

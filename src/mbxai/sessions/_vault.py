@@ -10,13 +10,11 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NoReturn, TypeVar, cast
+from typing import Final, NoReturn, cast
 from urllib.parse import quote
 
 from mbxai._redaction import forget_secret, register_secret
 from mbxai.sessions._disguises import MIN_LENGTH, forms
-
-T = TypeVar("T")
 
 HANDLE_SCHEME: Final = "secret://"
 
@@ -134,19 +132,6 @@ class CredentialVault:
         """
         scrubber = self._scrubber(agent_id)
         return scrubber.scrub if scrubber else str
-
-    def scrub_data(self, agent_id: str, data: T) -> T:
-        """Replace every known value in JSON-like data, in keys, strings and numbers.
-
-        Args:
-            agent_id: Whose values.
-            data: Strings, numbers, lists, tuples and dicts; other objects are left alone.
-
-        Returns:
-            Scrubbed data of the same shape; `data` itself is not changed.
-        """
-        scrubber = self._scrubber(agent_id)
-        return cast("T", scrubber.scrub_data(data)) if scrubber else data
 
     def revoke(self, agent_id: str, option_id: str) -> None:
         """Stop resolving what a dialog option gave.
@@ -331,20 +316,6 @@ class _Scrubber:
         if self._word:
             text = self._word.sub(lambda hit: self._short[hit[0]], text)
         return text
-
-    def scrub_data(self, data: object) -> object:
-        if isinstance(data, str):
-            return self.scrub(data)
-        if isinstance(data, dict):
-            items = cast("dict[object, object]", data).items()
-            return {self.scrub_data(key): self.scrub_data(value) for key, value in items}
-        if isinstance(data, list):
-            return [self.scrub_data(item) for item in cast("list[object]", data)]
-        if isinstance(data, tuple):
-            return tuple(self.scrub_data(item) for item in cast("tuple[object, ...]", data))
-        if isinstance(data, (int, float)) and not isinstance(data, bool):
-            return self._handles.get(str(data)) or data  # a PIN that a tool echoes as a number
-        return data
 
     def _requoted(self, hit: re.Match[str]) -> str:
         value = json.loads(f'"{hit[2]}"')
