@@ -183,7 +183,7 @@ def test_no_value_is_left_and_scrubbing_twice_changes_nothing(credentials, data)
 def test_scrubbed_json_text_is_still_json(extra):
     vault = CredentialVault()
     vault.put("a", "o", {"t": CANARY, "u": 'sho"t'})
-    text = json.dumps({"t": CANARY, "u": 'sho"t', **extra})
+    text = json.dumps({**extra, "t": CANARY, "u": 'sho"t'})
     scrubbed = json.loads(vault.scrub("a", text))
     assert scrubbed["t"] == "secret://o/t"
     assert scrubbed["u"] == "secret://o/u"
