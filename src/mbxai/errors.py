@@ -41,7 +41,8 @@ from mbxai._types import JSONValue
 
 if TYPE_CHECKING:  # pydantic models, which `import mbxai` must not load
     from mbxai.agent._result_models import AgentResponse
-    from mbxai.wire._completion import ChatCompletion
+    from mbxai.wire._completion import ChatCompletion, Usage
+    from mbxai.wire._result import Attempt
 
 
 def _rebuild(cls: type["MBXAIError"], message: str, state: dict[str, object]) -> "MBXAIError":
@@ -110,7 +111,10 @@ class OpenRouterError(MBXAIError):
         request_id: The edge's id of the request, if one came back.
         generation_id: OpenRouter's id of the generation (`X-Generation-Id`), if one came back.
         attempts: How many times the request was sent.
+        history: Every attempt with its outcome and the wait after it.
     """
+
+    history: "tuple[Attempt, ...]" = ()
 
     def __init__(
         self,
@@ -149,7 +153,10 @@ class OpenRouterAPIError(OpenRouterError):
         provider: Name of the provider that failed, if OpenRouter said so.
         retry_after: Seconds that the server asked to wait, if it did.
         body: The parsed error object, size-capped and without secrets.
+        is_account_limit: Whether a 429 is OpenRouter's own limit and not the provider's.
     """
+
+    is_account_limit: bool = False
 
     def __init__(
         self,
@@ -261,7 +268,9 @@ class OutputError(OpenRouterError):
     """A completion came, but no value of the wanted type.
 
     Attributes:
-        completion: The completion as it came; its usage was billed.
+        completion: The last completion as it came; its usage was billed.
+        completions: Every completion of the call, oldest first, those that did not fit included.
+        total_usage: Tokens and cost of all of them; None where no completion came.
     """
 
     def __init__(
@@ -269,11 +278,17 @@ class OutputError(OpenRouterError):
         message: str,
         *,
         completion: "ChatCompletion | None" = None,
+        completions: "tuple[ChatCompletion, ...]" = (),
+        total_usage: "Usage | None" = None,
         **origin: Unpack[RequestOrigin],
     ) -> None:
-        """Keep the completion."""
+        """Keep the completions."""
         super().__init__(message, **origin)
         self.completion = completion
+        if not completions and completion is not None:
+            completions = (completion,)
+        self.completions = completions
+        self.total_usage = total_usage
 
 
 class OutputValidationError(OutputError):
@@ -288,11 +303,19 @@ class OutputValidationError(OutputError):
         message: str,
         *,
         completion: "ChatCompletion | None" = None,
+        completions: "tuple[ChatCompletion, ...]" = (),
+        total_usage: "Usage | None" = None,
         problems: tuple[str, ...] = (),
         **origin: Unpack[RequestOrigin],
     ) -> None:
         """Keep the problems."""
-        super().__init__(message, completion=completion, **origin)
+        super().__init__(
+            message,
+            completion=completion,
+            completions=completions,
+            total_usage=total_usage,
+            **origin,
+        )
         self.problems = problems
 
 

@@ -30,6 +30,8 @@ VALUES = {
     "body": {"code": 429},
     "partial": SimpleNamespace(text="half"),
     "completion": SimpleNamespace(text="whole"),
+    "completions": (SimpleNamespace(text="first"),),
+    "total_usage": SimpleNamespace(cost=0.5),
     "problems": ("name: missing",),
     "server": "files",
     "agent_id": "agent-1",

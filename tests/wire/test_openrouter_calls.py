@@ -234,15 +234,16 @@ async def test_a_cancellation_from_outside_is_no_timeout(raw, client):
     await anyio.to_thread.run_sync(raw.wait_for, lambda seen: seen.disconnects == 2)
 
 
-async def test_five_hundred_cancelled_calls_leave_the_pool_alive(raw, monkeypatch):
-    monkeypatch.setattr("mbxai.openrouter._pools._LIMITS", httpx.Limits(max_connections=4))
+async def test_five_hundred_cancelled_calls_leave_the_pool_alive(raw):
     raw.script([wait(0.004), *answer(completion())])
-    async with AsyncOpenRouterClient(KEY, "a/b", raw.base_url) as client:
+    async with AsyncOpenRouterClient(
+        KEY, "a/b", raw.base_url, max_connections=4, max_retries=0
+    ) as client:
 
         async def impatient(number: int) -> None:
             try:
                 async with asyncio.timeout((number % 25) / 1000):
-                    await client.create(USER, stream=number % 2 == 0, max_retries=0)
+                    await client.create(USER, stream=number % 2 == 0)
             except (TimeoutError, MBXAIError):
                 pass
 
@@ -253,10 +254,9 @@ async def test_five_hundred_cancelled_calls_leave_the_pool_alive(raw, monkeypatc
     await anyio.to_thread.run_sync(raw.wait_for, lambda seen: seen.open_connections == 0)
 
 
-async def test_fifty_calls_share_two_connections(raw, monkeypatch):
-    monkeypatch.setattr("mbxai.openrouter._pools._LIMITS", httpx.Limits(max_connections=2))
+async def test_fifty_calls_share_two_connections(raw):
     raw.script([wait(0.005), *answer(completion())])
-    async with AsyncOpenRouterClient(KEY, "a/b", raw.base_url) as client:
+    async with AsyncOpenRouterClient(KEY, "a/b", raw.base_url, max_connections=2) as client:
         results = await asyncio.gather(*(client.create(USER) for _ in range(50)))
     assert len(results) == 50
     assert raw.seen().connections == 2
@@ -378,7 +378,7 @@ async def test_typed_output_that_does_not_come_has_typed_errors(raw, client):
     raw.script(answer(completion('{"name', choice={"finish_reason": "length"})))
     with pytest.raises(OutputTruncatedError):
         await client.parse(USER, City)
-    with pytest.raises(OpenRouterConfigurationError, match="pydantic model class"):
+    with pytest.raises(OpenRouterConfigurationError, match="response_format cannot be used"):
         await client.parse(USER, {"type": "object"})
 
 

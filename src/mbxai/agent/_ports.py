@@ -96,6 +96,9 @@ class ClientPort:
                 hint="Pass an OpenRouterClient, ToolClient or MCPClient, or their async twins.",
             )
         self._tools = self.client if isinstance(self.client, SupportsTools) else None
+        self._bounds_retries = _knows_argument(
+            getattr(self.client, "parse", None), "max_validation_retries"
+        )
 
     def method(self, name: str, purpose: str) -> Callable[..., Any]:  # Any: the client's own result
         """Return a method of the client.
@@ -133,9 +136,12 @@ class ClientPort:
             OpenRouterError: As the client's `parse` raises it; foreign errors are translated.
         """
         # Planning must not run tools, which the parse() of a client with tools would do.
-        without: dict[str, Any] = {"use_tools": False} if self._tools else {}
+        options: dict[str, Any] = {"use_tools": False} if self._tools else {}
+        # The machine asks again itself, and counts that against its own limits.
+        if self._bounds_retries:
+            options["max_validation_retries"] = 0
         completion = await self._call(
-            "parse", messages=list(messages), response_format=wanted, **without
+            "parse", messages=list(messages), response_format=wanted, **options
         )
         parsed: object = getattr(self._first_choice(completion).message, "parsed", None)
         if not isinstance(parsed, wanted):
@@ -250,6 +256,13 @@ class ClientPort:
             ) from error
 
 
+def _knows_argument(function: object, name: str) -> bool:
+    try:
+        return callable(function) and name in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a callable that hides its signature
+        return False
+
+
 def usage_of(completion: object) -> TokenUsage:
     """Return a completion's tokens and cost; zeros where the client gives none.
 
@@ -259,8 +272,8 @@ def usage_of(completion: object) -> TokenUsage:
     Returns:
         Its usage.
     """
-    if isinstance(completion, ChatCompletion) and isinstance(completion.usage, Usage):
-        usage = completion.usage
+    if isinstance(completion, ChatCompletion) and isinstance(completion.total_usage, Usage):
+        usage = completion.total_usage
         return TokenUsage(
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,

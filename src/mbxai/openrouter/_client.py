@@ -1,41 +1,40 @@
 """The client: a call goes in, a typed answer or a stream comes out."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
+import ssl
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-import anyio
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr, TypeAdapter
 
-from mbxai._settings import openrouter_settings
-from mbxai.errors import (
-    ConfigurationError,
-    InvalidResponseError,
-    OpenRouterConfigurationError,
-    OpenRouterTimeoutError,
-)
-from mbxai.openrouter._exchange import exchange, read_completion
-from mbxai.openrouter._request import PreparedCall, checked_mapping, checked_seconds, prepare_call
-from mbxai.openrouter._retry import RetryBudget, checked_policy, run_with_retry
-from mbxai.openrouter._stream import AsyncChatStream
-from mbxai.openrouter._structured import parsed_value
-from mbxai.openrouter._transport import HTTPClient, Transport, encoded_headers
-from mbxai.openrouter.config import DEFAULT_HEADERS, OpenRouterConfig
-from mbxai.openrouter.models import OpenRouterModel, OpenRouterModelRegistry, model_slug
+from mbxai.openrouter._calls import AttemptObserver
+from mbxai.openrouter._core import ClientCore, ClientSettings, ConnectionSettings
+from mbxai.openrouter._ladder import Strategy
+from mbxai.openrouter._limiter import RateLimiter
+from mbxai.openrouter._options import ClientOptions
+from mbxai.openrouter._parsed_stream import AsyncParsedChatStream
+from mbxai.openrouter._raw import AsyncRawCalls
+from mbxai.openrouter._requester import QueryValue, RequestOptions
+from mbxai.openrouter._resource_access import AsyncResources
+from mbxai.openrouter._stream import AsyncChatStream, AsyncStreamManager
+from mbxai.openrouter._transport import HTTPClient
+from mbxai.openrouter.config import OpenRouterConfig
+from mbxai.openrouter.models import OpenRouterModelRegistry, model_slug
 from mbxai.wire import (
     ChatCompletion,
     CompletionParams,
     Messages,
     ParsedChatCompletion,
     ParseParams,
-    response_format_of,
+    WireResult,
 )
 
-T = TypeVar("T", bound=BaseModel)
-C = TypeVar("C", bound=ChatCompletion)
-R = TypeVar("R")
+T = TypeVar("T")
+M = TypeVar("M", bound=WireResult)
+
+# Any in this file: a value of a typing form that no type checker can name, and open JSON.
 
 
-class AsyncOpenRouterClient:
+class AsyncOpenRouterClient(AsyncResources):
     """Talks to OpenRouter, or to any server that speaks the same protocol.
 
     One client serves any number of calls at a time, on one event loop or several. Connections are
@@ -53,8 +52,20 @@ class AsyncOpenRouterClient:
         retry_max_delay: float = 10.0,
         *,
         timeout: float | None = 600.0,
+        attempt_timeout: float | None = None,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        retry_on_timeout: bool = False,
+        max_validation_retries: int = 1,
         default_params: Mapping[str, Any] | None = None,
+        rate_limiter: RateLimiter | None = None,
+        on_attempt: AttemptObserver | None = None,
         http_client: HTTPClient | None = None,
+        max_connections: int = 1000,
+        keepalive_expiry: float = 30.0,
+        ssl_context: ssl.SSLContext | None = None,
+        max_request_bytes: int = 64 * 1024 * 1024,
+        max_response_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         """Check the settings; nothing is sent.
 
@@ -70,45 +81,79 @@ class AsyncOpenRouterClient:
             retry_initial_delay: Most seconds before the first retry; doubles with each further one.
             retry_max_delay: Most seconds before any retry, unless the server asks for up to 60.
             timeout: Seconds for a whole call with its retries and its stream; None for ever.
+            attempt_timeout: Seconds for one attempt, with a stream until its first chunk; None
+                for no limit of its own.
+            first_token_timeout: Seconds until the first chunk of a stream; comments are none.
+            idle_timeout: Seconds between two chunks of a stream; comments are none.
+            retry_on_timeout: Send a request again that timed out, though it may have been billed.
+            max_validation_retries: How often `parse` asks again for an answer that does not fit.
             default_params: Parameters of every request; those of a call win.
-            http_client: Used for sending as it is and never closed; None makes one.
+            rate_limiter: Spaces requests out; may be shared by clients. None sends at once.
+            on_attempt: Called with every attempt, also a coroutine function; for metrics and logs.
+            http_client: An `httpx.AsyncClient` or `httpx2.AsyncClient`, used for sending as it is
+                and never closed; None makes connections of our own.
+            max_connections: Most connections at a time; further calls wait for a free one.
+            keepalive_expiry: Seconds that an unused connection is kept.
+            ssl_context: Certificates to trust; None takes certifi's, or SSL_CERT_FILE.
+            max_request_bytes: Most bytes of a request's body.
+            max_response_bytes: Most bytes of an answer after decompression.
 
         Raises:
             OpenRouterConfigurationError: A setting is missing or impossible.
         """
-        settings = openrouter_settings(token, base_url, model)
-        self._policy = checked_policy(max_retries, retry_initial_delay, retry_max_delay)
-        self._timeout = checked_seconds("timeout", timeout)
-        self._default_params = dict(checked_mapping("default_params", default_params) or {})
-        own_headers = checked_mapping("default_headers", default_headers)
-        headers = {**DEFAULT_HEADERS, **(own_headers or {})}
-        encoded_headers(headers)
-        try:
-            self._config = OpenRouterConfig(
-                token=settings.token,
-                model=model_slug(settings.model or OpenRouterModel.GPT35_TURBO),
-                base_url=settings.base_url,
-                default_headers=headers,
-                max_retries=max_retries,
-                retry_initial_delay=retry_initial_delay,
-                retry_max_delay=retry_max_delay,
-            )
-        except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            name = ".".join(str(part) for part in problem["loc"])
-            raise OpenRouterConfigurationError(f"{name}: {problem['msg']}.") from error
-        self._budget = RetryBudget()
-        self._transport = Transport(
-            base_url=self._config.base_url,
-            token=self._config.token,
-            headers=headers,
-            http_client=http_client,
+        settings = ClientSettings(
+            max_retries=max_retries,
+            retry_initial_delay=retry_initial_delay,
+            retry_max_delay=retry_max_delay,
+            timeout=timeout,
+            attempt_timeout=attempt_timeout,
+            first_token_timeout=first_token_timeout,
+            idle_timeout=idle_timeout,
+            retry_on_timeout=retry_on_timeout,
+            max_validation_retries=max_validation_retries,
+            default_headers=default_headers,
+            default_params=default_params,
+            rate_limiter=rate_limiter,
+            on_attempt=on_attempt,
+            max_request_bytes=max_request_bytes,
+            max_response_bytes=max_response_bytes,
         )
+        connection = ConnectionSettings(
+            http_client=http_client,
+            max_connections=max_connections,
+            keepalive_expiry=keepalive_expiry,
+            ssl_context=ssl_context,
+        )
+        self._core = ClientCore.create(token, model, base_url, settings, connection)
+
+    def with_options(
+        self, *, model: str | None = None, **options: Unpack[ClientOptions]
+    ) -> "AsyncOpenRouterClient":
+        """Return a client that differs in some options and shares connections and limits.
+
+        Closing it closes nothing; the client that it comes from does.
+
+        Args:
+            model: Its model; None keeps this one's.
+            **options: Arguments of this class; `default_headers` and `default_params` are merged
+                over the old ones.
+
+        Raises:
+            OpenRouterConfigurationError: An option is impossible.
+        """
+        client = object.__new__(AsyncOpenRouterClient)
+        client._core = self._core.derived(model, options)
+        return client
+
+    @property
+    def with_raw_response(self) -> AsyncRawCalls:
+        """The same calls, whose answers come with their bytes, status, headers and attempts."""
+        return AsyncRawCalls(self._core)
 
     @property
     def model(self) -> str:
         """Slug of the model for calls that name none."""
-        return self._config.model
+        return self._core.config.model
 
     @model.setter
     def model(self, value: str) -> None:
@@ -117,7 +162,7 @@ class AsyncOpenRouterClient:
     @property
     def config(self) -> OpenRouterConfig:
         """The settings of this client."""
-        return self._config
+        return self._core.config
 
     def set_model(self, value: str) -> None:
         """Change the model for calls that name none.
@@ -128,7 +173,7 @@ class AsyncOpenRouterClient:
         Raises:
             OpenRouterConfigurationError: Nothing has this name.
         """
-        self._config = self._config.model_copy(update={"model": model_slug(value)})
+        self._core.config = self._core.config.model_copy(update={"model": model_slug(value)})
 
     @classmethod
     def register_model(cls, name: str, value: str) -> None:
@@ -145,7 +190,10 @@ class AsyncOpenRouterClient:
 
     @classmethod
     def list_models(cls) -> dict[str, str]:
-        """Return every model name with its slug, the built-in ones first."""
+        """Return every registered model name with its slug, the built-in ones first.
+
+        What OpenRouter offers is in `client.models.list()`.
+        """
         return OpenRouterModelRegistry.list_models()
 
     @overload
@@ -205,31 +253,121 @@ class AsyncOpenRouterClient:
             OpenRouterConnectionError: No answer arrived; a timeout is an `OpenRouterTimeoutError`.
             InvalidResponseError: What arrived is no completion.
         """
-        call = self._prepare(messages, model, dict(params), stream=stream)
+        given: Mapping[str, Any] = params
         if stream:
-            return await self._open_stream(call)
-        return await self._complete(call, ChatCompletion)
+            return await self._core.open_stream(messages, model, given)
+        return await self._core.complete(messages, model, given)
+
+    @overload
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        **params: Unpack[CompletionParams],
+    ) -> AsyncStreamManager[AsyncChatStream]: ...
+
+    @overload
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        response_format: type[T] | TypeAdapter[T],
+        model: str | None = None,
+        strategy: Strategy | Literal["auto"] = "auto",
+        **params: Unpack[ParseParams],
+    ) -> AsyncStreamManager[AsyncParsedChatStream[T]]: ...
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        response_format: Any = None,
+        model: str | None = None,
+        strategy: Strategy | Literal["auto"] = "auto",
+        **params: Any,
+    ) -> AsyncStreamManager[Any]:
+        """Return the model's answer as it is written, for an `async with` block.
+
+        The stream has `text_stream`, typed `events()`, the `snapshot` so far and
+        `get_final_completion()`; it is closed at the end of the block.
+
+        Args:
+            messages: The conversation, oldest message first.
+            response_format: A type makes the stream a typed one, with `partials()`; a mapping is
+                sent as it is.
+            model: Model of this call; None takes the client's.
+            strategy: How a type is asked for; see `parse`.
+            **params: As for `create`.
+
+        Raises:
+            OpenRouterError: As for `create`, at the start of the block.
+        """
+        if response_format is not None and not isinstance(response_format, Mapping):
+            return AsyncStreamManager[AsyncParsedChatStream[Any]](
+                lambda: self._core.open_parsed_stream(
+                    messages, response_format, model, params, strategy=strategy
+                )
+            )
+        if response_format is not None:
+            params["response_format"] = response_format
+        return AsyncStreamManager[AsyncChatStream](
+            lambda: self._core.open_stream(messages, model, params)
+        )
+
+    @overload
+    async def parse(
+        self,
+        messages: Messages,
+        response_format: type[T] | TypeAdapter[T],
+        *,
+        model: str | None = None,
+        strategy: Strategy | Literal["auto"] = "auto",
+        max_validation_retries: int | None = None,
+        **params: Unpack[ParseParams],
+    ) -> ParsedChatCompletion[T]: ...
+
+    @overload
+    async def parse(
+        self,
+        messages: Messages,
+        response_format: object,
+        *,
+        model: str | None = None,
+        strategy: Strategy | Literal["auto"] = "auto",
+        max_validation_retries: int | None = None,
+        **params: Unpack[ParseParams],
+    ) -> ParsedChatCompletion[Any]: ...
 
     async def parse(
         self,
         messages: Messages,
-        response_format: type[T],
+        response_format: object,
         *,
         model: str | None = None,
+        strategy: Strategy | Literal["auto"] = "auto",
+        max_validation_retries: int | None = None,
         **params: Unpack[ParseParams],
-    ) -> ParsedChatCompletion[T]:
-        """Return the model's answer as an instance of a pydantic model.
+    ) -> ParsedChatCompletion[Any]:
+        """Return the model's answer as a value of a type.
 
-        The provider is asked for JSON of the model's schema, and what comes is validated here.
+        The provider is asked for JSON of the type's schema, and what comes is validated here. An
+        answer that does not fit is asked for again, with its problems named.
 
         Args:
             messages: The conversation, oldest message first.
-            response_format: A pydantic model class.
+            response_format: Any type that pydantic can describe: a model, a dataclass, a
+                TypedDict, `list[Item]`, `int | str`, or a `TypeAdapter`.
             model: Model of this call; None takes the client's.
+            strategy: How the type is asked for. "auto" begins with `json_schema`, and goes down to
+                `tool`, `json_object` and `prompted` where the model's endpoints support no better.
+            max_validation_retries: How often an answer that does not fit is asked for again; None
+                takes the client's.
             **params: As for `create`.
 
         Returns:
-            The answer; `choices[0].message.parsed` is the instance.
+            The answer; `choices[0].message.parsed` is the value. `total_usage` also counts the
+            answers that did not fit.
 
         Raises:
             OutputValidationError: The answer does not fit; `problems` says where.
@@ -238,24 +376,72 @@ class AsyncOpenRouterClient:
             RefusalError: The model refused.
             OpenRouterError: As for `create`.
         """
-        try:
-            format_param = response_format_of(response_format)
-        except ConfigurationError as error:
-            raise OpenRouterConfigurationError(error.message, hint=error.hint) from error
-        given: dict[str, Any] = {"response_format": format_param, **params}
-        call = self._prepare(messages, model, given, stream=False)
-        # Not subscripted at run time, where pydantic would build a class for each type.
-        kind = cast("type[ParsedChatCompletion[T]]", ParsedChatCompletion)
-        completion = await self._complete(call, kind)
-        message = completion.choices[0].message
-        if message.tool_calls and not message.content:
-            return completion  # the caller passed tools, and the model wants one of them first
-        message.parsed = parsed_value(completion, response_format)
-        return completion
+        given: Mapping[str, Any] = params
+        return await self._core.parse(
+            messages,
+            response_format,
+            model,
+            given,
+            strategy=strategy,
+            max_validation_retries=max_validation_retries,
+        )
+
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        body: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> WireResult: ...
+
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        result_type: type[M],
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        body: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> M: ...
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        result_type: type[WireResult] = WireResult,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        body: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> WireResult:
+        """Call an operation of the API that has no method of its own.
+
+        Args:
+            method: GET, POST, PUT, PATCH or DELETE.
+            path: Relative to the base address, for example `workspaces`. A value from elsewhere
+                must be quoted first; see `path_of`.
+            result_type: Model of the answer, a child of `WireResult`; without one the answer is
+                read with `to_dict()`.
+            query: Parameters of the address.
+            body: JSON object to send.
+            **options: See `RequestOptions`.
+
+        Raises:
+            OpenRouterConfigurationError: The request cannot be sent; nothing was.
+            OpenRouterError: As for `create`.
+        """
+        return await self._core.requester.json(
+            method, path, result_type, query=query, body=body, options=options
+        )
 
     async def aclose(self) -> None:
         """Close all connections; an injected `http_client` stays open."""
-        await self._transport.aclose()
+        await self._core.aclose()
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -267,70 +453,5 @@ class AsyncOpenRouterClient:
 
     def __repr__(self) -> str:
         """Model and address, never the key."""
-        return f"{type(self).__name__}(model={self.model!r}, base_url={self._config.base_url!r})"
-
-    def _prepare(
-        self, messages: object, model: str | None, params: dict[str, Any], *, stream: bool
-    ) -> PreparedCall:
-        return prepare_call(
-            messages,
-            model=self._config.model if model in (None, "") else model_slug(model),
-            stream=stream,
-            params={**self._default_params, **params},
-            default_timeout=self._timeout,
-        )
-
-    async def _complete(self, call: PreparedCall, kind: type[C]) -> C:
-        async def attempt(number: int) -> C:
-            answer = await exchange(self._transport, call, attempt=number)
-            return await read_completion(answer, kind, attempt=number)
-
-        return await self._within_budget(call, lambda _deadline: attempt)
-
-    async def _open_stream(self, call: PreparedCall) -> AsyncChatStream:
-        def attempts_until(deadline: float) -> Callable[[int], Awaitable[AsyncChatStream]]:
-            async def attempt(number: int) -> AsyncChatStream:
-                answer = await exchange(self._transport, call, attempt=number)
-                if answer.media_type == "application/json":
-                    await read_completion(answer, ChatCompletion, attempt=number)  # or its error
-                    raise InvalidResponseError("A stream was asked for, a whole answer came.")
-                stream = AsyncChatStream(
-                    answer,
-                    attempts=number,
-                    deadline=deadline,
-                    first_token_timeout=call.first_token_timeout,
-                    idle_timeout=call.idle_timeout,
-                )
-                await stream.open()
-                return stream
-
-            return attempt
-
-        return await self._within_budget(call, attempts_until)
-
-    async def _within_budget(
-        self,
-        call: PreparedCall,
-        attempts_until: Callable[[float], Callable[[int], Awaitable[R]]],
-    ) -> R:
-        """Run attempts until one succeeds or the time is up.
-
-        A cancellation from outside passes through: only the scope's own becomes a timeout.
-        """
-        number = 0
-        with anyio.move_on_after(call.timeout) as scope:
-            attempt = attempts_until(scope.deadline)
-
-            async def counted(attempt_number: int) -> R:
-                nonlocal number
-                number = attempt_number
-                return await attempt(attempt_number)
-
-            return await run_with_retry(
-                counted, self._policy, deadline=scope.deadline, budget=self._budget
-            )
-        raise OpenRouterTimeoutError(
-            f"No whole answer came within {call.timeout} s.",
-            hint="Raise timeout=, or stream the answer.",
-            attempts=number,
-        )
+        config = self._core.config
+        return f"{type(self).__name__}(model={config.model!r}, base_url={config.base_url!r})"

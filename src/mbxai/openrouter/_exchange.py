@@ -9,17 +9,18 @@ from mbxai.errors import (
     OpenRouterTimeoutError,
     RequestOrigin,
 )
-from mbxai.openrouter._answers import completion_of
+from mbxai.openrouter._answer import Answer
+from mbxai.openrouter._completions import completion_of
 from mbxai.openrouter._faults import error_of_answer, origin_of
+from mbxai.openrouter._network import FaultKind, TransportError
 from mbxai.openrouter._request import PreparedCall
-from mbxai.openrouter._transport import Answer, FaultKind, Transport, TransportError
+from mbxai.openrouter._transport import Transport
 from mbxai.wire import ChatCompletion
 
 C = TypeVar("C", bound=ChatCompletion)
 
 _log = get_logger(__name__)
 
-_PATH = "chat/completions"
 _MAX_ERROR_BODY_BYTES = 1024 * 1024
 
 _HINTS = {
@@ -41,7 +42,7 @@ _WHAT = {
 
 
 async def exchange(transport: Transport, call: PreparedCall, *, attempt: int) -> Answer:
-    """Return an answer with status 200 whose body is still to be read.
+    """Return an answer with a status of success whose body is still to be read.
 
     Args:
         transport: Sends.
@@ -52,9 +53,11 @@ async def exchange(transport: Transport, call: PreparedCall, *, attempt: int) ->
         OpenRouterAPIError: The status says that it failed.
         OpenRouterConnectionError: No answer came.
     """
-    _log.debug("Attempt %d: POST %s, %d bytes.", attempt, _PATH, len(call.body))
+    _log.debug(
+        "Attempt %d: %s %s, %d bytes.", attempt, call.method, call.path, len(call.body or b"")
+    )
     try:
-        answer = await transport.post(_PATH, call.body, call.headers)
+        answer = await transport.send(call)
     except TransportError as fault:
         raise_fault(fault)
     _log.debug("Attempt %d: status %d.", attempt, answer.status)
@@ -67,32 +70,38 @@ async def exchange(transport: Transport, call: PreparedCall, *, attempt: int) ->
     raise error_of_answer(answer.status, answer.headers, body)
 
 
-async def read_completion(answer: Answer, kind: type[C], *, attempt: int) -> C:
-    """Return the completion in an answer, with its origin noted.
+async def read_body(answer: Answer, call: PreparedCall) -> bytes:
+    """Return the whole body of an answer.
+
+    Args:
+        answer: Read to its end here.
+        call: Says how large the body may be.
+
+    Raises:
+        OpenRouterConnectionError: The connection broke.
+        InvalidResponseError: The body is too large, or not in the encoding it names.
+    """
+    try:
+        return await answer.read(max_bytes=call.max_response_bytes)
+    except TransportError as fault:
+        raise_fault(fault, answer)
+
+
+async def read_completion(answer: Answer, call: PreparedCall, kind: type[C]) -> C:
+    """Return the completion in an answer.
 
     Args:
         answer: An answer with status 200; read to its end here.
+        call: Says how large the body may be.
         kind: `ChatCompletion` or `ParsedChatCompletion`.
-        attempt: How many times the request was sent so far.
 
     Raises:
         OpenRouterAPIError: The body tells of an error.
         OpenRouterConnectionError: The connection broke.
         InvalidResponseError: The body is no completion, or too large.
     """
-    try:
-        body = await answer.read()
-    except TransportError as fault:
-        raise_fault(fault, answer)
-    completion = completion_of(body, answer.headers, kind, media_type=answer.media_type)
-    origin = origin_of(answer.headers)
-    completion.set_origin(
-        request_id=origin.get("request_id"),
-        generation_id=origin.get("generation_id"),
-        attempts=attempt,
-        headers=answer.headers,
-    )
-    return completion
+    body = await read_body(answer, call)
+    return completion_of(body, answer.headers, kind, media_type=answer.media_type)
 
 
 def raise_fault(fault: TransportError, answer: Answer | None = None) -> NoReturn:

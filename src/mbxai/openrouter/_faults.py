@@ -124,7 +124,7 @@ def api_error(
     cls = _class_of(status)
     origin = origin_of(headers)
     origin["hint"] = _HINTS.get(status or 0, "")
-    return cls(
+    failure = cls(
         error_message(error),
         status=status,
         code=code,
@@ -133,6 +133,9 @@ def api_error(
         body=cast("Mapping[str, Any]", _shown(error)),
         **origin,
     )
+    # These headers come with OpenRouter's own refusals only.
+    failure.is_account_limit = "x-ratelimit-limit" in headers
+    return failure
 
 
 def error_code(error: Mapping[str, Any]) -> int | str | None:

@@ -15,23 +15,13 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Final
 
-import aiohttp
 import anyio.to_thread
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from mbxai.errors import OpenRouterConfigurationError
+from mbxai.openrouter._engine import AiohttpBody, AiohttpTransport
+from mbxai.openrouter._network import FOREIGN
 
-FOREIGN: Final = (
-    httpx.HTTPError,
-    httpx.StreamError,
-    httpx.InvalidURL,
-    aiohttp.ClientError,
-    OSError,
-)
-"""What the engine and httpx raise."""
-
-_LIMITS: Final = httpx.Limits(max_connections=1000, keepalive_expiry=30.0)
 _MOMENT_SECONDS: Final = 0.01
 
 
@@ -39,18 +29,18 @@ class Pool:
     """The connections of one client on one event loop.
 
     Attributes:
-        client: Sends; closed with the pool.
+        engine: Sends; closed with the pool.
         loop: The event loop to which the connections belong.
         pid: The process that opened them; a forked child must not touch them.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, engine: "_Engine") -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, engine: AiohttpTransport) -> None:
         """Make the pool of the running loop; connections are opened by the first request."""
-        self.client: httpx.AsyncClient = httpx.AsyncClient(transport=engine, trust_env=False)
+        self.engine: AiohttpTransport = engine
+        self.is_closed = False
         self.loop = loop
         self.pid: int = os.getpid()
-        self._engine = engine
-        self._lent: set[httpx.Response] = set()  # not read to the end yet
+        self._lent: set[AiohttpBody] = set()  # not read to the end yet
         self._closings: set[asyncio.Task[None]] = set()  # a loop holds its tasks only weakly
         self._keeper = self._keep()
 
@@ -65,23 +55,23 @@ class Pool:
         with contextlib.suppress(RuntimeError):
             await self._keeper.aclose()
 
-    def lend(self, response: httpx.Response, borrower: object) -> Callable[[], object]:
-        """Hold a response open as long as its borrower lives.
+    def lend(self, body: AiohttpBody, borrower: object) -> Callable[[], object]:
+        """Hold a body open as long as its borrower lives.
 
         Args:
-            response: Closed if the borrower is collected first.
-            borrower: Whoever reads the response.
+            body: Closed if the borrower is collected first.
+            borrower: Whoever reads the body.
 
         Returns:
-            What the borrower calls when it has closed the response.
+            What the borrower calls when it has closed the body.
         """
-        self._lent.add(response)
-        lost = weakref.finalize(borrower, self._close_lost, response)
+        self._lent.add(body)
+        lost = weakref.finalize(borrower, self._close_lost, body)
         lost.atexit = False  # at exit the end of the loop closes everything
 
         def give_back() -> None:
             lost.detach()
-            self._lent.discard(response)
+            self._lent.discard(body)
 
         return give_back
 
@@ -92,15 +82,15 @@ class Pool:
     def forget(self) -> None:
         """Let go of what a closed loop left behind, where nothing can be awaited any more."""
         _open_pools.discard(self)
-        self._engine.forget()
+        self.engine.forget()
 
-    def _close_lost(self, response: httpx.Response) -> None:
+    def _close_lost(self, body: AiohttpBody) -> None:
         async def close() -> None:
             try:
                 with contextlib.suppress(*FOREIGN):
-                    await response.aclose()
+                    await body.aclose()
             finally:
-                self._lent.discard(response)
+                self._lent.discard(body)
 
         self._schedule(close)
 
@@ -126,14 +116,15 @@ class Pool:
         try:
             yield
         finally:
+            self.is_closed = True
             try:
-                for response in list(self._lent):
+                for body in list(self._lent):
                     with contextlib.suppress(*FOREIGN):
-                        await response.aclose()
+                        await body.aclose()
             finally:
                 try:
                     with contextlib.suppress(*FOREIGN):
-                        await self.client.aclose()
+                        await self.engine.aclose()
                 finally:
                     self._lent.clear()
                     _open_pools.discard(self)
@@ -147,15 +138,26 @@ _open_pools: "Final[set[Pool]]" = set()
 class Pools:
     """The pools of one client, by event loop."""
 
-    def __init__(self, *, is_tls: bool, proxy: httpx.Proxy | None) -> None:
+    def __init__(
+        self,
+        *,
+        is_tls: bool,
+        proxy: httpx.Proxy | None,
+        limits: httpx.Limits,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         """Open nothing yet.
 
         Args:
             is_tls: Whether certificates are needed.
             proxy: Through which every connection goes.
+            limits: Most connections of an event loop, and how long an unused one is kept.
+            ssl_context: Certificates to trust; None takes those of httpx, once for all clients.
         """
         self._is_tls = is_tls
         self._proxy = proxy
+        self._limits = limits
+        self._ssl_context = ssl_context
         self._lock = threading.Lock()  # guards the two below
         self._by_loop: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._is_closed = False
@@ -170,7 +172,9 @@ class Pools:
         loop = asyncio.get_running_loop()
         pool = self._by_loop.get(loop)
         if pool is None:
-            context = await _tls_context() if self._is_tls else _no_tls_context()
+            context = self._ssl_context
+            if context is None:
+                context = await _tls_context() if self._is_tls else _no_tls_context()
             pool = self._by_loop.get(loop) or await self._open(loop, context)
         return pool
 
@@ -189,7 +193,7 @@ class Pools:
         _forget_closed_loops()
 
     async def _open(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> Pool:
-        pool = Pool(loop, _Engine(context, self._proxy))
+        pool = Pool(loop, AiohttpTransport(context, self._proxy, limits=self._limits))
         with self._lock:
             if self._is_closed:
                 raise OpenRouterConfigurationError("The client is closed.")
@@ -214,33 +218,6 @@ def _forget_closed_loops() -> None:
 
 
 atexit.register(_forget_closed_loops)
-
-
-class _Engine(AiohttpTransport):
-    """The engine with a session of our making: no cookies, no second reading of the environment."""
-
-    def __init__(self, context: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
-        super().__init__(verify=context, limits=_LIMITS, proxy=proxy)
-
-    def get_client(self) -> aiohttp.ClientSession:
-        """Make the session; called inside the loop that will use it."""
-        connector = aiohttp.TCPConnector(
-            limit=self.limits.max_connections or 0,
-            keepalive_timeout=self.limits.keepalive_expiry or 0.0,
-            ssl=self.ssl_context,
-        )
-        return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-        )
-
-    def forget(self) -> None:
-        """Let go of a session whose loop is closed, where nothing can be awaited any more."""
-        session = self.client
-        if isinstance(session, aiohttp.ClientSession) and session.connector is not None:
-            closing = session.connector.close()  # on a closed loop it only drops what it holds
-            session.detach()
-            for _ in closing.__await__():  # run out, since it complains if nobody awaits it
-                pass
 
 
 _context_lock = threading.Lock()  # guards _contexts

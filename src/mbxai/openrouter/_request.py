@@ -3,17 +3,27 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypedDict, cast
 
+import httpx
 from pydantic_core import PydanticSerializationError, to_json
 
 from mbxai.errors import OpenRouterConfigurationError
+from mbxai.openrouter._checks import HEADER_OPTIONS, check_body, option_headers
+from mbxai.openrouter._headers import with_headers
 from mbxai.wire import Message
+
+MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
 
 # Any in this file: parameters are open JSON of the wire.
 _NOT_IN_BODY: Final = frozenset(
-    {"extra_body", "extra_headers", "timeout", "first_token_timeout", "idle_timeout"}
+    {
+        *("extra_body", "extra_headers", "timeout", "attempt_timeout", "retry_on_timeout"),
+        *("first_token_timeout", "idle_timeout"),
+    }
 )
+CHAT_PATH: Final = "chat/completions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,27 +31,69 @@ class PreparedCall:
     """A request that is ready to be sent, as often as needed.
 
     Attributes:
-        body: JSON, encoded once.
-        headers: Headers of this call only.
+        method: HTTP method.
+        path: Relative to the base address.
+        query: Parameters of the address.
+        body: Encoded once; None where there is none.
+        headers: All headers but the key's.
+        model: Slug that the request names; empty where it names none.
         timeout: Seconds for the whole call; None for ever.
+        attempt_timeout: Seconds for one attempt, with a stream until its first chunk; None for no
+            limit of its own.
         first_token_timeout: Seconds until the first chunk of a stream; None for no limit.
         idle_timeout: Seconds between two chunks of a stream; None for no limit.
+        is_repeatable: Whether the request may be sent again although it may have run.
+        max_response_bytes: Most bytes of the answer after decompression.
     """
 
-    body: bytes
-    headers: Mapping[str, str] | None
-    timeout: float | None
-    first_token_timeout: float | None
-    idle_timeout: float | None
+    method: str = "POST"
+    path: str = CHAT_PATH
+    query: Mapping[str, str] | None = None
+    body: bytes | None = None
+    headers: httpx.Headers
+    model: str = ""
+    timeout: float | None = None
+    attempt_timeout: float | None = None
+    first_token_timeout: float | None = None
+    idle_timeout: float | None = None
+    is_repeatable: bool = False
+    max_response_bytes: int = MAX_RESPONSE_BYTES
 
 
-def prepare_call(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallDefaults:
+    """What holds for every call of a client that does not say otherwise.
+
+    Attributes:
+        headers: Headers of every request.
+        stream_headers: The same, for a request whose answer is streamed.
+        timeout: Seconds for a whole call; None for ever.
+        attempt_timeout: Seconds for one attempt; None for no limit of its own.
+        first_token_timeout: Seconds until the first chunk of a stream; None for no limit.
+        idle_timeout: Seconds between two chunks of a stream; None for no limit.
+        retry_on_timeout: Whether a request that timed out, and may have been billed, is repeated.
+        max_request_bytes: Most bytes of a request's body.
+        max_response_bytes: Most bytes of an answer.
+    """
+
+    headers: httpx.Headers
+    stream_headers: httpx.Headers
+    timeout: float | None = 600.0
+    attempt_timeout: float | None = None
+    first_token_timeout: float | None = None
+    idle_timeout: float | None = None
+    retry_on_timeout: bool = False
+    max_request_bytes: int = MAX_REQUEST_BYTES
+    max_response_bytes: int = MAX_RESPONSE_BYTES
+
+
+def prepare_chat(
     messages: object,
     *,
     model: str,
     stream: bool,
     params: Mapping[str, Any],
-    default_timeout: float | None,
+    defaults: CallDefaults,
 ) -> PreparedCall:
     """Return the request for what a caller asked.
 
@@ -50,7 +102,7 @@ def prepare_call(
         model: Slug.
         stream: Whether the answer shall be streamed.
         params: Parameters of the call, defaults already merged below them.
-        default_timeout: Seconds where the call names no timeout.
+        defaults: Of the client.
 
     Raises:
         OpenRouterConfigurationError: A parameter cannot be sent; the message names it.
@@ -58,17 +110,56 @@ def prepare_call(
     body: dict[str, Any] = {"model": model, "messages": checked_messages(messages)}
     if stream:
         body["stream"] = True
-    body.update({name: value for name, value in params.items() if name not in _NOT_IN_BODY})
-    body.update(checked_mapping("extra_body", params.get("extra_body")) or {})
+    outside: dict[str, Any] = {}
+    for name, value in params.items():
+        if name in _NOT_IN_BODY or name in HEADER_OPTIONS:
+            outside[name] = value
+        else:
+            body[name] = value
+    if outside:
+        body.update(checked_mapping("extra_body", outside.get("extra_body")) or {})
+    check_body(body)
     return PreparedCall(
-        body=encode_body(body),
-        headers=checked_mapping("extra_headers", params.get("extra_headers")),
-        timeout=checked_seconds("timeout", params.get("timeout", default_timeout)),
-        first_token_timeout=checked_seconds(
-            "first_token_timeout", params.get("first_token_timeout")
-        ),
-        idle_timeout=checked_seconds("idle_timeout", params.get("idle_timeout")),
+        body=encode_body(body, max_bytes=defaults.max_request_bytes),
+        headers=_headers_of(outside, defaults.stream_headers if stream else defaults.headers),
+        model=str(body["model"]),
+        **_limits_of(outside, defaults),
     )
+
+
+class _Limits(TypedDict):
+    timeout: float | None
+    attempt_timeout: float | None
+    first_token_timeout: float | None
+    idle_timeout: float | None
+    is_repeatable: bool
+    max_response_bytes: int
+
+
+def _limits_of(given: Mapping[str, Any], defaults: CallDefaults) -> _Limits:
+    repeatable: object = given.get("retry_on_timeout", defaults.retry_on_timeout)
+    if not isinstance(repeatable, bool):
+        raise OpenRouterConfigurationError("retry_on_timeout must be True or False.")
+    return {
+        "timeout": _seconds("timeout", given, defaults.timeout),
+        "attempt_timeout": _seconds("attempt_timeout", given, defaults.attempt_timeout),
+        "first_token_timeout": _seconds("first_token_timeout", given, defaults.first_token_timeout),
+        "idle_timeout": _seconds("idle_timeout", given, defaults.idle_timeout),
+        "is_repeatable": repeatable,
+        "max_response_bytes": defaults.max_response_bytes,
+    }
+
+
+def _seconds(name: str, given: Mapping[str, Any], default: float | None) -> float | None:
+    return checked_seconds(name, given[name]) if name in given else default
+
+
+def _headers_of(given: Mapping[str, Any], headers: httpx.Headers) -> httpx.Headers:
+    if not given:
+        return headers
+    more = option_headers(given)
+    more.update(checked_mapping("extra_headers", given.get("extra_headers")) or {})
+    return with_headers(headers, more) if more else headers
 
 
 def checked_messages(messages: object) -> list[Mapping[str, Any]]:
@@ -115,11 +206,16 @@ def checked_seconds(name: str, value: object) -> float | None:
     return float(value)
 
 
-def encode_body(body: Mapping[str, Any]) -> bytes:
+def encode_body(body: Mapping[str, Any], *, max_bytes: int = MAX_REQUEST_BYTES) -> bytes:
     """Return the body as JSON.
 
+    Args:
+        body: Any JSON object.
+        max_bytes: Most bytes of the JSON text.
+
     Raises:
-        OpenRouterConfigurationError: A value is no JSON; the message names its parameter.
+        OpenRouterConfigurationError: A value is no JSON, or the text is larger than allowed; the
+            message names the parameter.
     """
     try:
         encoded = to_json(body)
@@ -128,6 +224,12 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
     # JSON has no word for these; looked for as bytes first, since hardly any body holds them.
     if (b"NaN" in encoded or b"Infinity" in encoded) and (bad := _first_nonfinite(body)):
         raise OpenRouterConfigurationError(f"{bad} holds NaN or infinity, which JSON cannot say.")
+    if len(encoded) > max_bytes:
+        largest = max(body, key=lambda name: len(to_json(body[name])))
+        raise OpenRouterConfigurationError(
+            f"The request has {len(encoded)} bytes, mostly of {largest}; {max_bytes} are allowed.",
+            hint="Send less, or raise max_request_bytes.",
+        )
     return encoded
 
 

@@ -24,7 +24,7 @@ from mbxai.errors import (
     StreamError,
 )
 from mbxai.openrouter._faults import is_final
-from mbxai.openrouter._transport import FaultKind, TransportError
+from mbxai.openrouter._network import FaultKind, TransportError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +37,7 @@ RETRIED_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *rang
 _RETRIED_KINDS: Final = frozenset(
     {FaultKind.CONNECT, FaultKind.CONNECT_TIMEOUT, FaultKind.DROPPED, FaultKind.GARBLED}
 )
+_PERHAPS_DONE: Final = frozenset({FaultKind.READ_TIMEOUT, FaultKind.BROKEN})
 _MAX_SERVER_WAIT: Final = 60.0
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -101,21 +102,22 @@ class RetryBudget:
         self._tokens = min(self._CAPACITY, self._tokens + self._REFUND)
 
 
-def is_retryable(error: BaseException) -> bool:
+def is_retryable(error: BaseException, *, is_repeatable: bool = False) -> bool:
     """Whether the same request, sent again, may succeed without being billed twice.
 
     Args:
         error: What the attempt raised.
+        is_repeatable: Whether a request that may have run can be sent again all the same.
     """
     if isinstance(error, StreamError):
         return error.partial is None  # not a token has been delivered
     fault = error.__cause__
     if isinstance(fault, TransportError):
-        return fault.kind in _RETRIED_KINDS
+        return fault.kind in _RETRIED_KINDS or (is_repeatable and fault.kind in _PERHAPS_DONE)
     if isinstance(error, OpenRouterAPIError):
         return error.status in RETRIED_STATUS and not is_final(error)
     if isinstance(error, OpenRouterTimeoutError):
-        return False
+        return is_repeatable
     return isinstance(error, OpenRouterConnectionError | InvalidResponseError)
 
 
@@ -150,6 +152,8 @@ async def run_with_retry(
     *,
     deadline: float | None = None,
     budget: RetryBudget | None = None,
+    is_repeatable: bool = False,
+    on_wait: Callable[[float], object] | None = None,
     sleep: Sleep = anyio.sleep,
 ) -> T:
     """Call until success, a final failure, or the end of patience.
@@ -159,6 +163,8 @@ async def run_with_retry(
         policy: How often and how long.
         deadline: Moment of the event loop's clock past which no retry may begin.
         budget: Shared by the calls of a client.
+        is_repeatable: Whether a request that may have run can be sent again.
+        on_wait: Called with the seconds of each wait before it begins.
         sleep: Waits; tests pass their own.
 
     Returns:
@@ -166,40 +172,110 @@ async def run_with_retry(
 
     Raises:
         OpenRouterError: What the last attempt raised, with `attempts` filled in.
+        OpenRouterTimeoutError: The wait before the next attempt would pass the deadline; the last
+            failure is its cause.
     """
-
-    def is_over(state: tenacity.RetryCallState) -> bool:
-        if state.attempt_number > policy.max_retries:
-            return True
-        if state.upcoming_sleep > max(_MAX_SERVER_WAIT * 1.1, policy.max_delay):
-            return True
-        if deadline is not None and anyio.current_time() + state.upcoming_sleep >= deadline:
-            return True
-        return budget is not None and not budget.take()
-
-    retrying = tenacity.AsyncRetrying(
-        sleep=sleep,
-        retry=tenacity.retry_if_exception(is_retryable),
-        wait=lambda state: delay_before(state.attempt_number, _error_of(state), policy),
-        stop=is_over,
-        before_sleep=_log_retry,
-        reraise=True,
-    )
-    number = 0
-
-    async def numbered() -> T:
-        nonlocal number
-        number += 1
-        return await attempt(number)
-
     try:
-        result: T = await retrying(numbered)
+        result = await attempt(1)
     except OpenRouterError as error:
-        error.attempts = number
-        raise
+        error.attempts = 1
+        if not is_retryable(error, is_repeatable=is_repeatable):
+            raise
+        # Only now tenacity is asked: it costs more than a call that succeeds at once.
+        retries = _Retries(policy, deadline, budget, error)
+        result = await retries.run(
+            attempt, is_repeatable=is_repeatable, on_wait=on_wait, sleep=sleep
+        )
     if budget is not None:
         budget.refund()
     return result
+
+
+class _Retries:
+    """The attempts of one call after the first has failed."""
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        deadline: float | None,
+        budget: RetryBudget | None,
+        first: OpenRouterError,
+    ) -> None:
+        self._policy = policy
+        self._deadline = deadline
+        self._budget = budget
+        self._first = first
+        self._number = 1
+        self._unreadable = 0  # answers that were no completion
+        self._is_out_of_time = False
+
+    async def run(
+        self,
+        attempt: Callable[[int], Awaitable[T]],
+        *,
+        is_repeatable: bool,
+        on_wait: Callable[[float], object] | None,
+        sleep: Sleep,
+    ) -> T:
+        async def numbered() -> T:
+            if self._number == 1:
+                self._number = 2
+                raise self._first
+            self._number += 1
+            return await attempt(self._number - 1)
+
+        def before_sleep(state: tenacity.RetryCallState) -> None:
+            _log_retry(state)
+            if on_wait is not None:
+                on_wait(state.upcoming_sleep)
+
+        retrying = tenacity.AsyncRetrying(
+            sleep=sleep,
+            retry=tenacity.retry_if_exception(
+                lambda error: is_retryable(error, is_repeatable=is_repeatable)
+            ),
+            wait=lambda state: delay_before(state.attempt_number, _error_of(state), self._policy),
+            stop=self._is_over,
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+        try:
+            result: T = await retrying(numbered)
+        except OpenRouterError as error:
+            error.attempts = self._number - 1
+            if not self._is_out_of_time:
+                raise
+            raise OpenRouterTimeoutError(
+                f"The time for the call was up before it could be tried again: {error.message}",
+                hint="Raise timeout=.",
+                request_id=error.request_id,
+                generation_id=error.generation_id,
+                attempts=error.attempts,
+            ) from error
+        return result
+
+    def _is_over(self, state: tenacity.RetryCallState) -> bool:
+        error = _error_of(state)
+        wait = state.upcoming_sleep
+        if state.attempt_number > self._policy.max_retries:
+            return True
+        if wait > max(_MAX_SERVER_WAIT * 1.1, self._policy.max_delay):
+            return True
+        # An answer that is none may be the rule here, and each of them may have been billed.
+        self._unreadable += _is_unreadable(error)
+        if self._unreadable > 1:
+            return True
+        if self._deadline is not None and anyio.current_time() + wait >= self._deadline:
+            # A wait that the server asked for is better told by the server's own error.
+            self._is_out_of_time = getattr(error, "retry_after", None) is None
+            return True
+        return self._budget is not None and not self._budget.take()
+
+
+def _is_unreadable(error: BaseException) -> bool:
+    return isinstance(error, InvalidResponseError) and not isinstance(
+        error.__cause__, TransportError
+    )
 
 
 def with_retry(

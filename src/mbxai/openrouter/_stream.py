@@ -1,10 +1,8 @@
 """A streamed answer: chunks as they come, and what they add up to."""
 
-from collections import deque
-from collections.abc import Mapping
-from typing import Final, NoReturn, Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar
 
-import anyio
 from pydantic import ValidationError
 
 from mbxai.errors import (
@@ -18,29 +16,32 @@ from mbxai.errors import (
     StreamProtocolError,
     StreamTruncatedError,
 )
-from mbxai.openrouter._answers import ensure_call_ids
+from mbxai.openrouter._completions import ensure_call_ids
+from mbxai.openrouter._event_reader import EventReader
 from mbxai.openrouter._faults import (
     api_error,
     error_code,
     error_in,
     error_message,
-    origin_of,
     provider_of,
 )
-from mbxai.openrouter._transport import Answer, FaultKind, TransportError
+from mbxai.openrouter._network import FaultKind, TransportError
 from mbxai.wire import (
+    Attempt,
     ChatCompletion,
     ChatCompletionChunk,
     ChunkChoice,
     CompletionBuilder,
+    EventMaker,
     EventTooLargeError,
+    ResponseInfo,
     ServerSentEvent,
-    SSEDecoder,
+    StreamEvent,
 )
 
+S = TypeVar("S", bound="AsyncChatStream")
+
 _DONE: Final = b"[DONE]"
-_DRAIN_SECONDS: Final = 0.1
-_FOREVER: Final = float("inf")
 
 
 class AsyncChatStream:
@@ -50,64 +51,90 @@ class AsyncChatStream:
     connection. Closing early is what stops the billing at providers that support it.
     """
 
-    def __init__(
-        self,
-        answer: Answer,
-        *,
-        attempts: int,
-        deadline: float = _FOREVER,
-        first_token_timeout: float | None = None,
-        idle_timeout: float | None = None,
-    ) -> None:
+    def __init__(self, reader: EventReader) -> None:
         """Take over an open answer; `AsyncOpenRouterClient.create` does this."""
-        self._answer = answer
-        self._decoder = SSEDecoder()
-        self._events: deque[ServerSentEvent] = deque()
+        self._reader = reader
+        self._events = reader.events
         self._first: ChatCompletionChunk | None = None
         self._builder = CompletionBuilder()
-        self._origin = origin_of(answer.headers)
-        self._origin["attempts"] = attempts
-        self._deadline = deadline
-        self._first_token_timeout = first_token_timeout
-        self._idle_timeout = idle_timeout
-        self._next_data_by = anyio.current_time() + (first_token_timeout or _FOREVER)
+        self._response = ResponseInfo(reader.answer.status, reader.answer.headers)
         self._has_finish_reason = False
-        self._is_at_end = False  # of the body
         self._is_over = False
         self._is_reading = False
 
     @property
+    def response(self) -> ResponseInfo:
+        """The HTTP response behind this stream: status, headers, every attempt."""
+        return self._response
+
+    @property
     def request_id(self) -> str | None:
         """The edge's id of the request, if it sent one."""
-        return self._origin.get("request_id")
+        return self._response.request_id
 
     @property
     def generation_id(self) -> str | None:
         """OpenRouter's id of the generation, as soon as it is known."""
-        return self._origin.get("generation_id") or self._builder.id or None
+        return self._response.generation_id or self._builder.id or None
 
     @property
     def attempts(self) -> int:
         """How many times the request was sent until this stream began."""
-        return self._origin.get("attempts", 1)
+        return max(1, self._response.attempts)
+
+    @property
+    def history(self) -> tuple[Attempt, ...]:
+        """Every attempt, the successful one last."""
+        return self._response.history
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Response headers, names in lower case."""
-        return self._answer.headers
+        return self._response.headers
 
     @property
     def completion(self) -> ChatCompletion:
         """The answer so far, as the call without streaming would have given it."""
         completion = self._builder.build()
         ensure_call_ids(completion)
-        completion.set_origin(
-            request_id=self.request_id,
-            generation_id=self.generation_id,
-            attempts=self.attempts,
-            headers=self.headers,
-        )
+        completion.set_response(self._response)
         return completion
+
+    @property
+    def snapshot(self) -> ChatCompletion:
+        """The answer so far; the same as `completion`."""
+        return self.completion
+
+    @property
+    def text_stream(self) -> AsyncGenerator[str]:
+        """The text of the first answer as it grows; reads the stream."""
+        return self._texts()
+
+    async def events(self) -> AsyncGenerator[StreamEvent]:
+        """Give what happens as typed events, the whole answer in the last one; reads the stream.
+
+        Raises:
+            OpenRouterError: As for iterating.
+        """
+        maker = EventMaker()
+        async for chunk in self:
+            for event in maker.add(chunk):
+                yield event
+        for event in maker.finish(self.completion):
+            yield event
+
+    async def get_final_completion(self) -> ChatCompletion:
+        """Read what is left of the stream and return the whole answer.
+
+        Returns:
+            What the call without streaming would have given.
+
+        Raises:
+            OpenRouterError: As for iterating.
+        """
+        async for _ in self:
+            pass
+        return self.completion
 
     def __aiter__(self) -> Self:
         """The stream itself."""
@@ -157,7 +184,7 @@ class AsyncChatStream:
         self._is_over = True
         self._first = None
         self._events.clear()
-        await self._answer.aclose()
+        await self._reader.aclose()
 
     async def open(self) -> None:
         """Read up to the first chunk, so that what fails before it can be tried again.
@@ -168,56 +195,84 @@ class AsyncChatStream:
             StreamError: As for reading; nothing was delivered.
         """
         try:
-            self._first = await self._next_chunk(is_first=True)
+            self._first = await self._next_chunk()
         except BaseException:
             await self.aclose()
             raise
         if self._first is None:
             await self.aclose()
-            raise InvalidResponseError("The stream is empty.", **self._origin)
+            raise InvalidResponseError("The stream is empty.", **self._origin())
 
-    async def _next_chunk(self, *, is_first: bool = False) -> ChatCompletionChunk | None:
-        while (event := await self._next_event()) is not None:
+    def set_response(self, response: ResponseInfo) -> None:
+        """Note the attempts that it took; called once by the client that opened the stream.
+
+        Args:
+            response: The HTTP response behind this stream.
+        """
+        self._response = response
+
+    async def _texts(self) -> AsyncGenerator[str]:
+        async for chunk in self:
+            for choice in chunk.choices:
+                if choice.delta.content and not choice.index:
+                    yield choice.delta.content
+
+    async def _next_chunk(self) -> ChatCompletionChunk | None:
+        while True:
+            if self._events:
+                event = self._events.popleft()
+            elif (event := await self._next_event()) is None:
+                break
             if event.data == _DONE:
-                await self._drain()
+                self._is_over = True
+                await self._reader.drain()
                 return None
             chunk = self._parsed(event)
-            if chunk is None:
-                continue
-            self._raise_told_error(chunk, is_first=is_first)
-            self._builder.add(chunk)
-            if not chunk.choices:  # usage, or debug; consumers index the first choice
-                chunk.choices.append(ChunkChoice())
-            self._has_finish_reason |= any(choice.finish_reason for choice in chunk.choices)
-            return chunk
+            if chunk is not None:
+                return self._taken(chunk)
         if not self._has_finish_reason:
             raise StreamTruncatedError(
                 "The stream ended in the middle of the answer.", **self._stream_error()
             )
         return None
 
+    def _taken(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        is_first = self._builder.is_empty
+        if chunk.error is not None:
+            self._raise_told_error(chunk, error_in({"error": chunk.error}), is_first=is_first)
+        for choice in chunk.choices:
+            reason = choice.finish_reason
+            if reason:
+                self._has_finish_reason = True
+            if choice.error is not None or reason == "error":
+                told = error_in({"error": choice.error})
+                if told is None and reason == "error":
+                    told = {"message": "The provider stopped with an error.", "code": 502}
+                self._raise_told_error(chunk, told, is_first=is_first)
+        self._builder.add(chunk)
+        if not chunk.choices:  # usage, or debug; consumers index the first choice
+            chunk.choices.append(ChunkChoice())
+        return chunk
+
     def _parsed(self, event: ServerSentEvent) -> ChatCompletionChunk | None:
         try:
-            return ChatCompletionChunk.model_validate_json(event.data)
+            return ChatCompletionChunk.from_wire(event.data)
         except ValidationError as error:
-            if self._is_at_end and not self._events:
+            if self._reader.is_at_end and not self._events:
                 return None  # the last line, cut; its end is reported as truncation
             raise StreamProtocolError(
                 f"The stream holds something that is no chunk ({len(event.data)} bytes).",
                 **self._stream_error(),
             ) from error
 
-    def _raise_told_error(self, chunk: ChatCompletionChunk, *, is_first: bool) -> None:
-        told = error_in({"error": chunk.error})
-        for choice in chunk.choices:
-            told = told or error_in({"error": choice.error})
-            if told is None and choice.finish_reason == "error":
-                told = {"message": "The provider stopped with an error.", "code": 502}
+    def _raise_told_error(
+        self, chunk: ChatCompletionChunk, told: dict[str, Any] | None, *, is_first: bool
+    ) -> None:
         if told is None:
             return
         provider = provider_of(told) or chunk.provider
         if is_first:
-            error = api_error(told, self._answer.headers)
+            error = api_error(told, self.headers)
             error.provider = provider
             raise error
         self._builder.add(chunk)
@@ -229,47 +284,19 @@ class AsyncChatStream:
         )
 
     async def _next_event(self) -> ServerSentEvent | None:
-        while not self._events:
-            if self._is_at_end:
-                return None
-            piece = await self._read()
-            try:
-                if piece is None:
-                    self._is_at_end = True
-                    last = self._decoder.finish()
-                    self._events.extend(() if last is None else (last,))
-                else:
-                    self._events.extend(self._decoder.feed(piece))
-            except EventTooLargeError as error:
-                raise StreamProtocolError(str(error), **self._stream_error()) from error
-            if self._events:  # comments alone do not count as a sign of life
-                self._next_data_by = anyio.current_time() + (self._idle_timeout or _FOREVER)
-        return self._events.popleft()
-
-    async def _read(self) -> bytes | None:
-        limit = min(self._deadline, self._next_data_by)
         try:
-            if limit == _FOREVER:
-                return await self._answer.next_piece()
-            with anyio.CancelScope(deadline=limit) as scope:
-                return await self._answer.next_piece()
+            return await self._reader.next()
+        except EventTooLargeError as error:
+            raise StreamProtocolError(str(error), **self._stream_error()) from error
+        except TimeoutError as error:
+            raise OpenRouterTimeoutError(str(error), **self._origin()) from None
         except TransportError as fault:
             self._raise_fault(fault)
-        if not scope.cancelled_caught:
-            raise AssertionError  # a scope that is left without a result was cancelled
-        raise OpenRouterTimeoutError(self._timeout_message(), **self._origin)
-
-    def _timeout_message(self) -> str:
-        if self._deadline <= self._next_data_by:
-            return "The time for the call was up in the middle of the answer."
-        if self._builder.is_empty:
-            return f"No chunk came within {self._first_token_timeout} s."
-        return f"No further chunk came within {self._idle_timeout} s."
 
     def _raise_fault(self, fault: TransportError) -> NoReturn:
         if fault.kind is FaultKind.READ_TIMEOUT:
             raise OpenRouterTimeoutError(
-                "The HTTP client's own read timeout was up.", **self._origin
+                "The HTTP client's own read timeout was up.", **self._origin()
             ) from fault
         # What the engine says of it is for the cause; it reads like a status of the server.
         what = (
@@ -279,25 +306,42 @@ class AsyncChatStream:
         )
         raise StreamInterruptedError(what, **self._stream_error()) from fault
 
-    async def _drain(self) -> None:
-        """Read the last bytes after `[DONE]`, without which the connection cannot be reused."""
-        self._is_over = True
-        with anyio.move_on_after(_DRAIN_SECONDS):
-            try:
-                while await self._answer.next_piece() is not None:
-                    pass
-            except TransportError:
-                pass  # the answer is whole already
-
-    def _stream_error(self) -> "_StreamErrorFields":
-        origin = self._origin
+    def _origin(self) -> RequestOrigin:
         return {
-            "partial": None if self._builder.is_empty else self.completion,
-            "request_id": origin.get("request_id"),
+            "request_id": self.request_id,
             "generation_id": self.generation_id,
             "attempts": self.attempts,
         }
 
+    def _stream_error(self) -> "_StreamErrorFields":
+        partial = None if self._builder.is_empty else self.completion
+        return {"partial": partial, **self._origin()}
+
 
 class _StreamErrorFields(RequestOrigin):
     partial: ChatCompletion | None
+
+
+class AsyncStreamManager(Generic[S]):
+    """Opens a stream at the start of an `async with` block and closes it at its end."""
+
+    def __init__(self, open_stream: Callable[[], Awaitable[S]]) -> None:
+        """Keep what opens the stream; nothing is sent yet."""
+        self._open_stream = open_stream
+        self._stream: S | None = None
+
+    async def __aenter__(self) -> S:
+        """Send the request; the stream is there when its first chunk is.
+
+        Raises:
+            OpenRouterError: As for `create`.
+        """
+        if self._stream is not None:
+            raise OpenRouterConfigurationError("The stream was opened already.")
+        self._stream = await self._open_stream()
+        return self._stream
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the connection if the answer is not read to its end."""
+        if self._stream is not None:
+            await self._stream.aclose()

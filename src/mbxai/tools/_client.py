@@ -294,6 +294,7 @@ class AsyncToolClient:
         model: str | None = None,
         use_tools: bool = True,
         max_rounds: int = MAX_ROUNDS,
+        max_validation_retries: int | None = None,
         context: ToolContext[Any] | None = None,
         **params: Unpack[ParseParams],
     ) -> ParsedChatCompletion[T]:
@@ -308,6 +309,8 @@ class AsyncToolClient:
             model: Which model; None means the wrapped client's own.
             use_tools: Whether the tools may be used; False makes the structured call alone.
             max_rounds: How many rounds of tool calls there may be, at least 1.
+            max_validation_retries: How often an answer that does not fit is asked for again; None
+                leaves it to the wrapped client.
             context: What surrounds the tool calls: `deps`, `secrets`, session.
             **params: See `CompletionParams`.
 
@@ -326,6 +329,7 @@ class AsyncToolClient:
             messages=conversation.messages,
             response_format=response_format,
             model=model,
+            **self._port.retries_of(max_validation_retries),
             **_without_tools(params),
         )
         if not isinstance(answer, ChatCompletion):

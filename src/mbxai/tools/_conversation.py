@@ -10,17 +10,15 @@ from mbxai.errors import ConfigurationError, ToolRoundsExceededError
 from mbxai.tools._tool import ToolCall
 from mbxai.wire import (
     ChatCompletion,
-    CompletionTokensDetails,
     MessageParam,
-    PromptTokensDetails,
     ToolDefinition,
     ToolResult,
     Usage,
+    sum_usages,
     with_unique_call_ids,
 )
 
 C = TypeVar("C", bound=ChatCompletion)
-DetailsT = TypeVar("DetailsT", PromptTokensDetails, CompletionTokensDetails)
 
 MAX_ROUNDS: Final = 10
 """How many rounds of tool calls a conversation may have, unless the caller says otherwise."""
@@ -105,8 +103,7 @@ class Conversation:
         Raises:
             ToolRoundsExceededError: The model calls tools after the last round it may have.
         """
-        if completion.usage is not None:
-            self._usages.append(completion.usage)
+        self.add_usage(completion)
         message = completion.choices[0].message
         if not message.tool_calls:
             return None
@@ -157,7 +154,9 @@ class Conversation:
     @property
     def usage(self) -> Usage | None:
         """Tokens and cost of all calls so far; None if no answer named any."""
-        return _sum(self._usages)
+        if len(self._usages) < 2:
+            return self._usages[0] if self._usages else None
+        return sum_usages(self._usages)
 
     def with_usage(self, completion: C) -> C:
         """Return the final answer with the usage of the whole conversation.
@@ -170,39 +169,12 @@ class Conversation:
         return completion.model_copy(update={"usage": self.usage})
 
     def add_usage(self, completion: ChatCompletion) -> None:
-        """Count a call that is no part of the conversation of tools."""
-        if completion.usage is not None:
-            self._usages.append(completion.usage)
+        """Count what an answer used, and what its corrections used."""
+        # Answers that did not fit were paid for as well.
+        usage = completion.total_usage if completion.usage else None
+        if usage is not None:
+            self._usages.append(usage)
 
 
 def _is_forced(choice: object) -> bool:
     return choice == "required" or isinstance(choice, Mapping)
-
-
-def _sum(usages: Sequence[Usage]) -> Usage | None:
-    if len(usages) < 2:
-        return usages[0] if usages else None
-    costs = [usage.cost for usage in usages if usage.cost is not None]
-    return Usage(
-        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-        completion_tokens=sum(usage.completion_tokens for usage in usages),
-        total_tokens=sum(usage.total_tokens for usage in usages),
-        cost=sum(costs) if costs else None,
-        prompt_tokens_details=_sum_details(
-            PromptTokensDetails, [usage.prompt_tokens_details for usage in usages]
-        ),
-        completion_tokens_details=_sum_details(
-            CompletionTokensDetails, [usage.completion_tokens_details for usage in usages]
-        ),
-    )
-
-
-def _sum_details(kind: type[DetailsT], details: Sequence[DetailsT | None]) -> DetailsT | None:
-    given = [part for part in details if part is not None]
-    if not given:
-        return None
-    totals: dict[str, int | None] = {}
-    for name in kind.model_fields:
-        counts = [count for part in given if (count := getattr(part, name)) is not None]
-        totals[name] = sum(counts) if counts else None
-    return kind.model_validate(totals)

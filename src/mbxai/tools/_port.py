@@ -48,6 +48,17 @@ class ModelPort:
         """Call `parse` as it is; blocking ones run in a worker thread."""
         return await self._call("parse", request)
 
+    def retries_of(self, max_validation_retries: int | None) -> dict[str, int]:
+        """Return the argument that bounds the retries of `parse`, if the client knows it.
+
+        Args:
+            max_validation_retries: As the caller said; None says nothing.
+        """
+        method: object = getattr(self.client, "parse", None)
+        if max_validation_retries is None or not knows_argument(method, "max_validation_retries"):
+            return {}
+        return {"max_validation_retries": max_validation_retries}
+
     async def complete(self, **request: Any) -> ChatCompletion:
         """Return one whole answer.
 
@@ -167,3 +178,16 @@ def as_model(kind: type[T], answer: object) -> T:
         raise InvalidResponseError(
             f"The wrapped client gave a {type_name} that is no {kind.__name__}."
         ) from cause
+
+
+def knows_argument(function: object, name: str) -> bool:
+    """Whether a function names an argument in its signature.
+
+    Args:
+        function: Anything.
+        name: Of the argument.
+    """
+    try:
+        return callable(function) and name in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False

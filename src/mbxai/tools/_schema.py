@@ -18,7 +18,7 @@ from mbxai.tools._arguments import argument_problems, read_object
 from mbxai.tools._docstring import DocstringText
 from mbxai.tools._provider_view import provider_view
 from mbxai.tools._signature import AnyFunction, Parameter, fixed_keywords, read_parameters
-from mbxai.tools._typed_dicts import with_readable_typed_dicts
+from mbxai.wire._typed_dicts import with_readable_typed_dicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

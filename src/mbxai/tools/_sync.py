@@ -305,6 +305,7 @@ class ToolClient:
         model: str | None = None,
         use_tools: bool = True,
         max_rounds: int = MAX_ROUNDS,
+        max_validation_retries: int | None = None,
         context: ToolContext[Any] | None = None,
         **params: Unpack[ParseParams],
     ) -> ParsedChatCompletion[T]:
@@ -319,6 +320,8 @@ class ToolClient:
             model: Which model; None means the wrapped client's own.
             use_tools: Whether the tools may be used; False makes the structured call alone.
             max_rounds: How many rounds of tool calls there may be, at least 1.
+            max_validation_retries: How often an answer that does not fit is asked for again; None
+                leaves it to the wrapped client.
             context: What surrounds the tool calls: `deps`, `secrets`, session.
             **params: See `CompletionParams`.
 
@@ -337,6 +340,7 @@ class ToolClient:
             model=model,
             use_tools=use_tools,
             max_rounds=max_rounds,
+            max_validation_retries=max_validation_retries,
             context=context,
             **params,
         )

@@ -3,19 +3,12 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any, Final, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from mbxai.wire._completion import (
-    ChatCompletion,
-    Text,
-    Usage,
-    WireModel,
-    WireObject,
-    WireString,
-    no_items_if_null,
-)
+from mbxai.wire._completion import Annotation, Audio, ChatCompletion, Image, Usage
+from mbxai.wire._lenient import WireModel, WireObject
 
 
 class FunctionCallDelta(WireModel):
@@ -38,25 +31,21 @@ class Delta(WireModel):
     """What a chunk adds to a message."""
 
     role: str | None = None
-    content: Text = None
+    content: str | None = None
     refusal: str | None = None
     reasoning: str | None = None
     reasoning_details: list[WireObject] | None = None
     tool_calls: list[ToolCallDelta] | None = None
-    annotations: list[WireObject] | None = None
-    images: list[WireObject] | None = None
-    audio: WireObject | None = None
-
-
-def _empty_delta_if_null(value: object) -> object:
-    return {} if value is None else value
+    annotations: list[Annotation] | None = None
+    images: list[Image] | None = None
+    audio: Audio | None = None
 
 
 class ChunkChoice(WireModel):
     """What a chunk adds to one answer."""
 
     index: int | None = 0
-    delta: Annotated[Delta, BeforeValidator(_empty_delta_if_null)] = Field(default_factory=Delta)
+    delta: Delta = Field(default_factory=Delta)
     finish_reason: str | None = None
     native_finish_reason: str | None = None
     logprobs: WireObject | None = None
@@ -73,13 +62,11 @@ class ChatCompletionChunk(WireModel):
         error: The provider's error in mid-stream; streams raise it.
     """
 
-    id: WireString = ""
-    object: WireString = "chat.completion.chunk"
+    id: str = ""
+    object: str = "chat.completion.chunk"
     created: int | None = None
-    model: WireString = ""
-    choices: Annotated[list[ChunkChoice], BeforeValidator(no_items_if_null)] = Field(
-        default_factory=list[ChunkChoice]
-    )
+    model: str = ""
+    choices: list[ChunkChoice] = Field(default_factory=list[ChunkChoice])
     usage: Usage | None = None
     provider: str | None = None
     system_fingerprint: str | None = None
@@ -87,7 +74,7 @@ class ChatCompletionChunk(WireModel):
     error: WireObject | str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     id: str = ""
     type: str = "function"
@@ -111,9 +98,11 @@ class _Calls:
         self.calls: list[_Call] = []
         self._by_id: dict[str, _Call] = {}
         self._by_index: dict[int, _Call] = {}
+        self.last: list[tuple[ToolCallDelta, _Call]] = []  # of the last chunk
 
     def add(self, delta: ToolCallDelta) -> None:
         call = self._call_of(delta)
+        self.last.append((delta, call))
         function = delta.function or FunctionCallDelta()
         if delta.type:
             call.type = delta.type
@@ -195,7 +184,7 @@ class _ChoiceParts:
         self.index = index
         self.role = ""
         self.texts: dict[str, list[str]] = {}
-        self.lists: dict[str, list[WireObject]] = {}
+        self.lists: dict[str, list[Any]] = {}
         self.details: _ReasoningDetails | None = None
         self.calls = _Calls()
         self.audio: WireObject = {}
@@ -204,26 +193,38 @@ class _ChoiceParts:
 
     def add(self, choice: ChunkChoice) -> None:
         delta = choice.delta
-        self.role = self.role or delta.role or ""
-        for name, text in (
-            ("content", delta.content),
-            ("refusal", delta.refusal),
-            ("reasoning", delta.reasoning),
-        ):
+        given = delta.model_fields_set
+        # Most chunks hold text and nothing else; the names tell without a look at every field.
+        for name in _TEXTS & given:
+            text: str | None = getattr(delta, name)
             if text is not None:
                 self.texts.setdefault(name, []).append(text)
+        if not self.role and delta.role:
+            self.role = delta.role
+        if not given <= _PLAIN_DELTA:
+            self._add_parts(delta)
+        if (
+            choice.finish_reason is not None
+            or choice.logprobs is not None
+            or not choice.model_fields_set <= _PLAIN_CHOICE
+        ):
+            self._add_choice_fields(choice)
+
+    def _add_parts(self, delta: Delta) -> None:
         if delta.reasoning_details is not None:
             self.details = self.details or _ReasoningDetails()
             for piece in delta.reasoning_details:
                 self.details.add(piece)
-        for call in delta.tool_calls or ():
-            self.calls.add(call)
+        if delta.tool_calls:
+            self.calls.last.clear()
+            for call in delta.tool_calls:
+                self.calls.add(call)
         for name, items in (("annotations", delta.annotations), ("images", delta.images)):
             if items is not None:
-                self.lists.setdefault(name, []).extend(items)
-        _join_strings(self.audio, delta.audio or {}, joined=("data", "transcript"))
+                self.lists.setdefault(name, []).extend(item.to_dict() for item in items)
+        if delta.audio is not None:
+            _join_strings(self.audio, delta.audio.to_dict(), joined=("data", "transcript"))
         _keep_last(self.delta_extra, delta.model_extra or {})
-        self._add_choice_fields(choice)
 
     def _add_choice_fields(self, choice: ChunkChoice) -> None:
         if choice.finish_reason:
@@ -260,6 +261,23 @@ class _ChoiceParts:
         return {**self.extra, "index": self.index, "message": message}
 
 
+_TEXTS: Final = frozenset({"content", "refusal", "reasoning"})
+_PLAIN_DELTA: Final = _TEXTS | {"role"}
+_PLAIN_CHOICE: Final = frozenset(
+    {"index", "delta", "finish_reason", "native_finish_reason", "logprobs"}
+)
+_PLAIN_CHUNK: Final = frozenset(
+    {"id", "object", "created", "choices", "model", "provider", "service_tier", "usage"}
+)
+
+
+class ToolCallHead(NamedTuple):
+    """What is known of a tool call while its arguments arrive."""
+
+    id: str
+    name: str
+
+
 class CompletionBuilder:
     """Adds chunks up to the completion that the same call without streaming would give."""
 
@@ -279,16 +297,44 @@ class CompletionBuilder:
         """Id of the generation; empty until a chunk has named it."""
         return self._fields.get("id", "")
 
+    @property
+    def text(self) -> str:
+        """Text of the first answer so far."""
+        parts = self._choices.get(0)
+        return "".join(parts.texts.get("content", ())) if parts else ""
+
+    def tool_call_of(self, index: int, delta: ToolCallDelta) -> "tuple[int, ToolCallHead]":
+        """Return to which tool call a piece of the last chunk belongs.
+
+        Args:
+            index: Of the answer.
+            delta: One of the last chunk's own objects.
+
+        Returns:
+            The call's place in the answer, from 0, and its id and name as far as they are known.
+        """
+        calls = self._choices[index].calls
+        call = next(call for piece, call in calls.last if piece is delta)
+        return calls.calls.index(call), ToolCallHead(call.id, call.name)
+
     def add(self, chunk: ChatCompletionChunk) -> None:
         """Take the next chunk."""
-        self._is_empty = False
         for choice in chunk.choices:
             index = choice.index or 0
             parts = self._choices.get(index)
             if parts is None:
                 parts = self._choices[index] = _ChoiceParts(index)
             parts.add(choice)
-        self._add_fields(chunk)
+        fields = self._fields
+        if (
+            self._is_empty
+            or chunk.usage is not None
+            or chunk.provider != fields.get("provider")
+            or chunk.service_tier != fields.get("service_tier")
+            or not chunk.model_fields_set <= _PLAIN_CHUNK
+        ):
+            self._add_fields(chunk)
+            self._is_empty = False
 
     def _add_fields(self, chunk: ChatCompletionChunk) -> None:
         fields = self._fields

@@ -6,75 +6,27 @@ and recorded traffic, which carries fields that the schema lacks (`provider`,
 `native_finish_reason`, `annotations`).
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import Field
 
-T = TypeVar("T")
-
-WireObject: TypeAlias = dict[str, Any]  # Any: an open JSON object that is passed on unread
-"""A JSON object that goes through unchanged, whatever it holds."""
-
-
-def _joined_text(value: object) -> object:
-    """Text of a content that came as a list of parts; anything else unchanged."""
-    if not isinstance(value, list):
-        return value
-    texts: list[str] = []
-    for part in cast("list[object]", value):
-        if isinstance(part, Mapping):
-            text = cast("Mapping[str, object]", part).get("text")
-            if isinstance(text, str):
-                texts.append(text)
-    return "".join(texts)
-
-
-def _empty_if_null(value: object) -> object:
-    return "" if value is None else value
-
-
-def no_items_if_null(value: object) -> object:
-    """An empty list where a list field came as `null`."""
-    return [] if value is None else value
-
-
-def _zero_if_null(value: object) -> object:
-    return 0 if value is None else value
-
-
-Text = Annotated[str | None, BeforeValidator(_joined_text)]
-"""Message text; a list of content parts is joined to its text."""
-
-WireString = Annotated[str, BeforeValidator(_empty_if_null)]
-"""A string that may arrive as `null`, which reads as empty."""
-
-
-WireCount = Annotated[int, BeforeValidator(_zero_if_null)]
-"""A number of tokens that may arrive as `null`, which reads as zero."""
-
-
-class WireModel(BaseModel):
-    """Base of all that arrives: unknown fields are kept, input never shows in an error."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="allow", hide_input_in_errors=True, defer_build=True
-    )
+from mbxai.wire._lenient import WireModel, WireObject
+from mbxai.wire._result import WireResult
 
 
 class FunctionCall(WireModel):
     """Which function the model calls, with the arguments exactly as it wrote them."""
 
-    name: WireString = ""
-    arguments: WireString = ""
+    name: str = ""
+    arguments: str = ""
     """JSON text, byte for byte as it came; empty where the provider left it out."""
 
 
 class ToolCallPart(WireModel):
     """One tool call inside an assistant message."""
 
-    id: WireString = ""
-    type: WireString = "function"
+    id: str = ""
+    type: str = "function"
     function: FunctionCall = Field(default_factory=FunctionCall)
 
 
@@ -84,6 +36,7 @@ class PromptTokensDetails(WireModel):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     audio_tokens: int | None = None
+    video_tokens: int | None = None
 
 
 class CompletionTokensDetails(WireModel):
@@ -91,6 +44,26 @@ class CompletionTokensDetails(WireModel):
 
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
+    image_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class CostDetails(WireModel):
+    """How the cost divides, in USD; upstream figures are there for keys of your own (BYOK)."""
+
+    upstream_inference_cost: float | None = None
+    upstream_inference_prompt_cost: float | None = None
+    upstream_inference_completions_cost: float | None = None
+    server_tool_cost: float | None = None
+
+
+class ServerToolUse(WireModel):
+    """How often OpenRouter's own tools ran."""
+
+    web_search_requests: int | None = None
+    tool_calls_requested: int | None = None
+    tool_calls_executed: int | None = None
 
 
 class Usage(WireModel):
@@ -101,14 +74,75 @@ class Usage(WireModel):
         completion_tokens: Tokens of the answer, reasoning included.
         total_tokens: Both together.
         cost: USD that OpenRouter charged; None where the server does not say.
+        is_byok: Whether a provider key of your own was used; then `cost` is OpenRouter's fee.
     """
 
-    prompt_tokens: WireCount = 0
-    completion_tokens: WireCount = 0
-    total_tokens: WireCount = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
     cost: float | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
+    is_byok: bool | None = None
+    cost_details: CostDetails | None = None
+    server_tool_use: ServerToolUse | None = None
+    server_tool_use_details: ServerToolUse | None = None
+
+
+class URLCitation(WireModel):
+    """Where a web search found what an answer says.
+
+    Attributes:
+        start_index: First character of the answer that it supports.
+        end_index: The character after the last.
+    """
+
+    url: str = ""
+    title: str | None = None
+    content: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Annotation(WireModel):
+    """A source of the answer, or a file that was parsed for it.
+
+    Attributes:
+        type: `url_citation`, `file` or another word.
+        file: What a parsed file holds; sent back with its message, it is not parsed again.
+    """
+
+    type: str = ""
+    url_citation: URLCitation | None = None
+    file: WireObject | None = None
+
+
+class ImageURL(WireModel):
+    """Address of an image, mostly a `data:` URL that holds it."""
+
+    url: str = ""
+
+
+class Image(WireModel):
+    """An image that the model made."""
+
+    type: str = "image_url"
+    image_url: ImageURL = Field(default_factory=ImageURL)
+
+
+class Audio(WireModel):
+    """Speech that the model made.
+
+    Attributes:
+        data: Base64.
+        transcript: What is said.
+        expires_at: Seconds since the epoch until which `id` can be named in a later turn.
+    """
+
+    id: str | None = None
+    data: str | None = None
+    transcript: str | None = None
+    expires_at: int | None = None
 
 
 class Message(WireModel):
@@ -117,24 +151,30 @@ class Message(WireModel):
     Attributes:
         content: Text; None when the message only calls tools.
         tool_calls: Calls in the model's order; None if there are none.
+        reasoning: What the model let see of its thoughts.
         reasoning_details: Opaque parts that go back unchanged in a tool loop.
+        annotations: Sources of the answer and parsed files.
+        images: Images that the model made.
+        audio: Speech that the model made.
     """
 
-    role: WireString = "assistant"
-    content: Text = None
+    role: str = "assistant"
+    content: str | None = None
     refusal: str | None = None
     reasoning: str | None = None
     reasoning_details: list[WireObject] | None = None
     tool_calls: list[ToolCallPart] | None = None
-    annotations: list[WireObject] | None = None
-    images: list[WireObject] | None = None
+    annotations: list[Annotation] | None = None
+    images: list[Image] | None = None
+    audio: Audio | None = None
 
     def to_param(self) -> dict[str, Any]:  # Any: a JSON object of the wire
         """Return the message as it goes back in a later request.
 
         Returns:
             `role`, `content` (null beside tool calls without text), and, where present,
-            `tool_calls` with their argument strings unchanged and `reasoning_details` as received.
+            `tool_calls` with their argument strings unchanged, `reasoning_details` as received and
+            the `annotations` of parsed files.
         """
         message: dict[str, Any] = {"role": self.role or "assistant", "content": self.content}
         if self.tool_calls:
@@ -151,6 +191,9 @@ class Message(WireModel):
             message["content"] = ""
         if self.reasoning_details is not None:
             message["reasoning_details"] = self.reasoning_details
+        # A parsed file that comes back is not parsed, nor paid for, a second time.
+        if files := [note.to_dict() for note in self.annotations or () if note.type == "file"]:
+            message["annotations"] = files
         return message
 
 
@@ -161,10 +204,11 @@ class Choice(WireModel):
     message: Message = Field(default_factory=Message)
     finish_reason: str | None = None
     native_finish_reason: str | None = None
+    logprobs: WireObject | None = None
     error: WireObject | str | None = None
 
 
-class ChatCompletion(WireModel):
+class ChatCompletion(WireResult):
     """A whole answer.
 
     Attributes:
@@ -172,91 +216,36 @@ class ChatCompletion(WireModel):
         choices: Answers; at least one.
         usage: Tokens and cost; None where the server sent none.
         provider: Who served the request; None where the server does not say.
+        openrouter_metadata: How the request was routed; only where it was asked for.
     """
 
-    id: WireString = ""
-    object: WireString = "chat.completion"
+    id: str = ""
+    object: str = "chat.completion"
     created: int | None = None
-    model: WireString = ""
-    choices: Annotated[list[Choice], BeforeValidator(no_items_if_null)] = Field(
-        default_factory=list[Choice]
-    )
+    model: str = ""
+    choices: list[Choice] = Field(default_factory=list[Choice])
     usage: Usage | None = None
     provider: str | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None
-
-    _request_id: str | None = PrivateAttr(default=None)
-    _generation_id: str | None = PrivateAttr(default=None)
-    _attempts: int = PrivateAttr(default=1)
-    _headers: dict[str, str] = PrivateAttr(default_factory=dict)
+    openrouter_metadata: WireObject | None = None
 
     @property
-    def request_id(self) -> str | None:
-        """The edge's id of the request (`cf-ray` or `x-request-id`), if it sent one."""
-        return self._request_id
+    def total_usage(self) -> Usage | None:
+        """Tokens and cost of all answers that this call paid for; here of the only one."""
+        return self.usage
 
     @property
-    def generation_id(self) -> str | None:
-        """OpenRouter's id for `GET /generation`: the `X-Generation-Id` header, else `id`."""
-        return self._generation_id or self.id or None
+    def message(self) -> Message:
+        """The message of the first answer."""
+        return self.choices[0].message
 
     @property
-    def attempts(self) -> int:
-        """How many times the request was sent until this answer came."""
-        return self._attempts
+    def text(self) -> str:
+        """The text of the first answer; empty where it only calls tools."""
+        return self.choices[0].message.content or ""
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """Response headers, names in lower case."""
-        return self._headers
-
-    def set_origin(
-        self,
-        *,
-        request_id: str | None,
-        generation_id: str | None,
-        attempts: int,
-        headers: Mapping[str, str],
-    ) -> None:
-        """Note where the answer came from; called once by the client that received it.
-
-        Args:
-            request_id: The edge's id of the request.
-            generation_id: OpenRouter's id of the generation.
-            attempts: How many times the request was sent.
-            headers: Response headers.
-        """
-        self._request_id = request_id
-        self._generation_id = generation_id
-        self._attempts = attempts
-        self._headers = dict(headers)
-
-
-class ParsedMessage(Message, Generic[T]):
-    """An assistant message with its typed value.
-
-    Attributes:
-        parsed: The value. There is none only if `parse` was given `tools=` of the caller's own and
-            the model called them.
-    """
-
-    parsed: T = cast("T", None)
-
-
-class ParsedChoice(Choice, Generic[T]):
-    """One answer with its typed value."""
-
-    # A narrower type in a field that is only read.
-    message: ParsedMessage[T] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        default_factory=ParsedMessage[T]
-    )
-
-
-class ParsedChatCompletion(ChatCompletion, Generic[T]):
-    """A whole answer whose `choices[0].message.parsed` is an instance of the wanted type."""
-
-    # A narrower list in a field that is only read.
-    choices: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride]
-        list[ParsedChoice[T]], BeforeValidator(no_items_if_null)
-    ] = Field(default_factory=list[ParsedChoice[T]])
+    def finish_reason(self) -> str | None:
+        """Why the first answer ended: `stop`, `length`, `tool_calls` or another word."""
+        return self.choices[0].finish_reason

@@ -1,7 +1,9 @@
 """What callers send as messages and tool definitions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Literal, Required, TypeAlias, TypedDict
+
+from mbxai.wire._content_parts import ContentPart, TextPart
 
 MessageParam: TypeAlias = Mapping[str, Any]  # Any: content parts are open JSON of the wire
 """One message: `role` and `content`, as chat completions take them; unknown keys are sent too."""
@@ -24,3 +26,76 @@ class ToolDefinition(TypedDict):
 
     type: str
     function: FunctionDefinition
+
+
+# The messages below are for callers who want their editor to know the fields; each may stand
+# wherever a `MessageParam` is taken. `| Mapping[str, Any]`: parts that OpenRouter adds tomorrow.
+
+
+class SystemMessageParam(TypedDict, total=False):
+    """What the model is told before the conversation."""
+
+    role: Required[Literal["system"]]
+    content: Required[str | Sequence[TextPart | Mapping[str, Any]]]
+    name: str
+
+
+class DeveloperMessageParam(TypedDict, total=False):
+    """What the model is told before the conversation, in OpenAI's newer word."""
+
+    role: Required[Literal["developer"]]
+    content: Required[str | Sequence[TextPart | Mapping[str, Any]]]
+    name: str
+
+
+class UserMessageParam(TypedDict, total=False):
+    """What a person says; text, or parts with pictures, files, sound and films."""
+
+    role: Required[Literal["user"]]
+    content: Required[str | Sequence[ContentPart | Mapping[str, Any]]]
+    name: str
+
+
+class FunctionCallParam(TypedDict):
+    """Which function the model called; `arguments` is the JSON text as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+class ToolCallParam(TypedDict):
+    """A call that the model made."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCallParam
+
+
+class AssistantMessageParam(TypedDict, total=False):
+    """What the model said; `Message.to_param()` makes it from an answer.
+
+    Attributes:
+        content: None where it only called tools.
+        reasoning_details: As they came, in the same order; some providers refuse anything else.
+        reasoning: The thinking as text, for models that know no details.
+        reasoning_content: Another word for `reasoning`.
+        annotations: As they came; they spare a second reading of the same file.
+    """
+
+    role: Required[Literal["assistant"]]
+    content: str | Sequence[ContentPart | Mapping[str, Any]] | None
+    tool_calls: Sequence[ToolCallParam | Mapping[str, Any]]
+    reasoning_details: Sequence[Mapping[str, Any]]
+    reasoning: str | None
+    reasoning_content: str | None
+    annotations: Sequence[Mapping[str, Any]]
+    refusal: str | None
+    name: str
+
+
+class ToolMessageParam(TypedDict, total=False):
+    """The result of a tool call."""
+
+    role: Required[Literal["tool"]]
+    tool_call_id: Required[str]
+    content: Required[str | Sequence[ContentPart | Mapping[str, Any]]]

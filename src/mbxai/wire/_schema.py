@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
@@ -15,6 +15,12 @@ Schema = dict[str, Any]
 # Keyed weakly, so that classes made at run time can go away.
 _SCHEMAS: "WeakKeyDictionary[type, Schema]" = WeakKeyDictionary()
 _FORMATS: "WeakKeyDictionary[type, Schema]" = WeakKeyDictionary()
+
+SCHEMA_FAILURES: Final = (
+    *(PydanticUserError, PydanticSchemaGenerationError, NameError, TypeError),
+    *(AttributeError, RecursionError),
+)
+"""What pydantic, and the hooks of other people's types, raise where no schema can be had."""
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _MAX_NAME_CHARS = 64
@@ -52,14 +58,25 @@ def json_schema_of(kind: Any) -> Schema:
             schema = cls.model_json_schema()
         else:
             schema = TypeAdapter[Any](kind).json_schema()
-    except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
-        raise ConfigurationError(
-            f"{_name_of(kind)} has no JSON Schema: {str(error).splitlines()[0]}",
-            hint="Use types that pydantic can describe.",
-        ) from error
+    except SCHEMA_FAILURES as error:
+        raise no_schema_error(kind, error) from error
     if cls is not None:
         _SCHEMAS[cls] = schema
     return schema
+
+
+def no_schema_error(kind: object, error: Exception) -> ConfigurationError:
+    """Return what a caller is told about a type without a schema.
+
+    Args:
+        kind: The type.
+        error: One of `SCHEMA_FAILURES`; its first line is shown.
+    """
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ConfigurationError(
+        f"{_name_of(kind)} has no JSON Schema: {reason.rstrip('.')}.",
+        hint="Use types that pydantic can describe.",
+    )
 
 
 def response_format_of(model: type[BaseModel]) -> Schema:

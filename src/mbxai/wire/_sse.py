@@ -71,9 +71,24 @@ class SSEDecoder:
         if ended and self._line:
             ended[0] = bytes(self._line) + ended[0]
             self._line.clear()
-        events = [event for line in ended if (event := self._end_line(line)) is not None]
-        self._line += rest
-        self._check_size(len(self._line))
+        events: list[ServerSentEvent] = []
+        data, limit = self._data, self._max_event_bytes
+        for line in ended:
+            # Nearly every line is one of the first two: all of an event's data, or its end.
+            if line.startswith(b"data: ") and not data and not self._at_start:
+                if len(line) > limit:
+                    self._check_size(len(line))
+                data.append(line[6:])
+                self._data_bytes = len(line)
+            elif not line and len(data) == 1:
+                events.append(ServerSentEvent(data.pop(), self._event, self._id))
+                self._event = b""
+                self._data_bytes = 0
+            elif (event := self._end_line(line)) is not None:
+                events.append(event)
+        if rest:
+            self._line += rest
+            self._check_size(len(self._line))
         return events
 
     def finish(self) -> ServerSentEvent | None:

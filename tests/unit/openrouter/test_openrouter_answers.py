@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mbxai.errors import InvalidResponseError
-from mbxai.openrouter._answers import completion_of
+from mbxai.openrouter._completions import completion_of
 from mbxai.openrouter._retry import is_retryable
 from mbxai.wire import ChatCompletion
 

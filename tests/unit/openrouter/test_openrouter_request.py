@@ -6,19 +6,21 @@ import pytest
 from pydantic import BaseModel
 
 from mbxai.errors import OpenRouterConfigurationError
-from mbxai.openrouter._request import prepare_call
+from mbxai.openrouter._headers import base_headers
+from mbxai.openrouter._request import CallDefaults, prepare_chat
 from mbxai.wire import Message
 
+HEADERS = base_headers({"X-Title": "test"})
 USER = {"role": "user", "content": "hi"}
 
 
 def prepared(messages=(USER,), *, stream=False, **params):
-    return prepare_call(
+    return prepare_chat(
         list(messages) if isinstance(messages, tuple) else messages,
         model="a/b",
         stream=stream,
         params=params,
-        default_timeout=9.0,
+        defaults=CallDefaults(headers=HEADERS, stream_headers=HEADERS, timeout=9.0),
     )
 
 
@@ -47,7 +49,7 @@ def test_the_extra_body_wins_and_transport_options_stay_out():
     body = json.loads(call.body)
     assert (body["temperature"], body["model"]) == (2, "c/d")
     assert set(body) == {"model", "messages", "temperature"}
-    assert (call.headers, call.timeout) == ({"X-A": "b"}, 3.0)
+    assert (call.headers["x-a"], call.headers["x-title"], call.timeout) == ("b", "test", 3.0)
 
 
 def test_the_default_timeout_is_replaced_by_none_only_when_said():
@@ -110,6 +112,25 @@ def test_messages_that_cannot_be_sent_are_refused_by_name(messages, problem):
 def test_parameters_that_cannot_be_sent_are_refused_by_name(params, problem):
     with pytest.raises(OpenRouterConfigurationError, match=problem):
         prepared(**params)
+
+
+def test_a_body_that_is_too_large_is_refused_and_names_what_is_large():
+    defaults = CallDefaults(headers=HEADERS, stream_headers=HEADERS, max_request_bytes=1000)
+    params = {"user": "x" * 2000}
+    with pytest.raises(OpenRouterConfigurationError, match="mostly of user"):
+        prepare_chat([USER], model="a/b", stream=False, params=params, defaults=defaults)
+
+
+def test_contradictory_parameters_are_refused_also_in_the_extra_body():
+    with pytest.raises(OpenRouterConfigurationError, match="top_logprobs"):
+        prepared(extra_body={"top_logprobs": 3})
+
+
+def test_header_options_become_headers_and_stay_out_of_the_body():
+    call = prepared(cache=True, cache_ttl=60)
+    assert call.headers["x-openrouter-cache"] == "true"
+    assert call.headers["x-openrouter-cache-ttl"] == "60"
+    assert set(json.loads(call.body)) == {"model", "messages"}
 
 
 def test_a_list_that_holds_itself_is_refused():

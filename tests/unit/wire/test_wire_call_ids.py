@@ -7,7 +7,7 @@ from mbxai.wire import Message, ParsedMessage, with_unique_call_ids
 
 def message(*ids: str | None, kind: Any = Message) -> Message:
     calls = [{"id": i, "function": {"name": "f", "arguments": "{}"}} for i in ids]
-    return kind.model_validate({"tool_calls": calls, "content": "text", "other": 1})
+    return kind.from_object({"tool_calls": calls, "content": "text", "other": 1})
 
 
 def ids_of(message: Message) -> list[str]:

@@ -3,7 +3,7 @@ from mbxai.wire import ChatCompletion, ChatCompletionChunk, fold_chunks
 
 def chunk(delta=None, *, finish=None, **fields):
     choice = {"index": 0, "delta": delta or {}, "finish_reason": finish}
-    return ChatCompletionChunk.model_validate(
+    return ChatCompletionChunk.from_object(
         {"id": "gen-1", "model": "m", "created": 1, "choices": [choice], **fields}
     )
 
@@ -44,10 +44,10 @@ def test_chunks_add_up_to_the_completion_that_comes_without_streaming():
         chunk({"reasoning": "yes"}),
         chunk({"content": "Hel"}),
         chunk({"content": "lo"}),
-        ChatCompletionChunk.model_validate(
+        ChatCompletionChunk.from_object(
             {"choices": [{"delta": None, "finish_reason": "stop", "native_finish_reason": "STOP"}]}
         ),
-        ChatCompletionChunk.model_validate({"choices": [], "usage": whole.usage.model_dump()}),
+        ChatCompletionChunk.from_object({"choices": [], "usage": whole.usage.model_dump()}),
     ]
     assert fold_chunks(chunks) == whole
 
@@ -142,7 +142,7 @@ def test_unknown_fields_survive():
         ]
     )
     assert folded.model_extra["new_field"] == 1
-    assert folded.choices[0].message.model_extra["audio"] == {"id": "a", "data": "AABB"}
+    assert folded.choices[0].message.audio.to_dict() == {"id": "a", "data": "AABB"}
 
 
 def test_two_answers_are_kept_apart():
@@ -152,7 +152,7 @@ def test_two_answers_are_kept_apart():
             {"index": 0, "delta": {"content": "a"}},
         ]
     }
-    folded = fold_chunks([ChatCompletionChunk.model_validate(both)] * 2)
+    folded = fold_chunks([ChatCompletionChunk.from_object(both)] * 2)
     assert [choice.message.content for choice in folded.choices] == ["aa", "bb"]
 
 

@@ -27,7 +27,7 @@ def completion_of(body: bytes, headers: Mapping[str, str], kind: type[C], *, med
         InvalidResponseError: The body is no completion.
     """
     try:
-        completion = kind.model_validate_json(body)
+        completion = kind.from_wire(body)
     except ValidationError as error:
         payload = _object(body)
         if payload is not None and (told := error_in(payload)) is not None:

@@ -1,0 +1,191 @@
+"""The engine under httpx: aiohttp behind the transport interface of httpx.
+
+Stock httpx loses pool slots when asyncio cancels a request and searches its pool once for each
+connection; aiohttp does neither. The package httpx-aiohttp does the same as this file, but copies
+each piece of a body through three generators and names a dropped connection a connect timeout.
+"""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
+
+import aiohttp
+import httpx
+from yarl import URL
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
+
+
+class ConnectionUse:
+    """What became of one request's connection.
+
+    Attributes:
+        was_reused: Whether it had served another request before; then a drop before the answer
+            may only mean that the server had just closed it.
+    """
+
+    __slots__ = ("was_reused",)
+
+    def __init__(self) -> None:
+        self.was_reused = False
+
+
+connection_use: Final[ContextVar[ConnectionUse | None]] = ContextVar("connection_use", default=None)
+"""Set around a request by whoever wants to know of its connection."""
+
+
+class AiohttpBody(httpx.AsyncByteStream):
+    """The body of a response, in pieces as they came."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._content = response.content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the body piece by piece."""
+        while piece := await self._content.readany():
+            yield piece
+
+    async def next_piece(self) -> bytes:
+        """Return the next bytes, all that are there; none at the end."""
+        return await self._content.readany()
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all has been read; the connection is free then."""
+        return self._content.at_eof()
+
+    async def aclose(self) -> None:
+        """Free the connection; one that is not read to the end is closed."""
+        if not self._content.at_eof():
+            self._response.close()
+        self._response.release()
+
+    def abort(self) -> None:
+        """Break the connection now, so that a reader that waits for it wakes with an error."""
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """Sends requests with aiohttp; belongs to the event loop of its first request."""
+
+    def __init__(
+        self, context: ssl.SSLContext, proxy: httpx.Proxy | None, *, limits: httpx.Limits
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            context: Certificates to trust.
+            proxy: Through which every connection goes.
+            limits: Most connections, and seconds that an unused one is kept.
+        """
+        self._context = context
+        self._limits = limits
+        self._session: aiohttp.ClientSession | None = None
+        self._proxy = None if proxy is None else URL(str(proxy.url))
+        self._proxy_headers = None if proxy is None else dict(proxy.headers)
+        self._urls: dict[httpx.URL, URL] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and return the response as soon as its head is there."""
+        session = self._session or self._open()
+        timeout = request.extensions.get("timeout")
+        response = await session.request(
+            request.method,
+            self._url(request.url),
+            headers=[
+                (name.decode("ascii"), value.decode("utf-8")) for name, value in request.headers.raw
+            ],
+            data=request.content or None,
+            allow_redirects=False,
+            timeout=_timeout_of(timeout) if timeout else _NO_TIMEOUT,
+            proxy=self._proxy,
+            proxy_headers=self._proxy_headers,
+        )
+        return httpx.Response(
+            response.status,
+            headers=list(response.raw_headers),
+            stream=AiohttpBody(response),
+            request=request,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def forget(self) -> None:
+        """Let go of connections whose loop is closed, where nothing can be awaited any more."""
+        session = self._session
+        if session is not None and session.connector is not None:
+            closing = session.connector.close()  # on a closed loop it only drops what it holds
+            session.detach()
+            for _ in closing.__await__():  # run out, since it complains if nobody awaits it
+                pass
+
+    def _open(self) -> aiohttp.ClientSession:
+        """Make the session; called inside the loop that will use it."""
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(
+                limit=self._limits.max_connections or 0,
+                keepalive_timeout=self._limits.keepalive_expiry or 0.0,
+                ssl=self._context,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        return self._session
+
+    def _url(self, url: httpx.URL) -> URL:
+        known = self._urls.get(url)
+        if known is None:
+            if len(self._urls) > 1000:  # addresses of resources are without number
+                self._urls.clear()
+            known = self._urls[url] = URL(str(url), encoded=True)
+        return known
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A connector that tells whether a connection is a used one."""
+
+    def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext) -> None:
+        # Unknown, because the engine names a type of its own without its parameters.
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]
+            limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl
+        )
+        self._used: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: "ClientRequest",
+        traces: "list[Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # the engine's own signature
+    ) -> "Connection":
+        """Get a connection from the pool, or make a new one."""
+        connection = await super().connect(req, traces, timeout)
+        protocol = connection.protocol
+        use = connection_use.get()
+        if use is not None and protocol is not None:
+            use.was_reused = protocol in self._used
+            self._used.add(protocol)
+        return connection
+
+
+def _timeout_of(parts: dict[str, float | None]) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None,
+        connect=parts.get("pool"),
+        sock_connect=parts.get("connect"),
+        sock_read=parts.get("read"),
+    )

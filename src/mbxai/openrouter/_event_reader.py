@@ -1,0 +1,154 @@
+"""Server-sent events of an open answer, with limits on how long to wait for them."""
+
+import asyncio
+import weakref
+from collections import deque
+from typing import Final, cast
+
+import anyio
+
+from mbxai.openrouter._answer import Answer
+from mbxai.openrouter._network import TransportError
+from mbxai.wire import ServerSentEvent, SSEDecoder
+
+_FOREVER: Final = float("inf")
+_DRAIN_SECONDS: Final = 0.1
+
+
+class EventReader:
+    """Reads events one by one.
+
+    A limit is watched by one timer of the event loop that breaks the connection: a cancel scope
+    around each read would cost more than the read.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        deadline: float = _FOREVER,
+        first_token_timeout: float | None = None,
+        idle_timeout: float | None = None,
+    ) -> None:
+        """Take over an open answer.
+
+        Args:
+            answer: Closed by `aclose`.
+            deadline: Moment of the event loop's clock at which the whole time is up.
+            first_token_timeout: Seconds until the first event with data; comments are none.
+            idle_timeout: Seconds to wait for any later one.
+        """
+        self.answer: Answer = answer
+        self.events: deque[ServerSentEvent] = deque()
+        self.is_at_end: bool = False
+        self._decoder = SSEDecoder()
+        self._deadline = deadline
+        self._first_token_timeout = first_token_timeout
+        self._idle_timeout = idle_timeout
+        self._loop = asyncio.get_running_loop()
+        self._has_data = False
+        self._expected_by = self._loop.time() + (first_token_timeout or _FOREVER)
+        self._is_waiting = False
+        self._is_expired = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = _FOREVER
+
+    async def next(self) -> ServerSentEvent | None:
+        """Return the next event, or None at the end of the body.
+
+        Raises:
+            TransportError: The connection broke.
+            TimeoutError: A limit was reached; the message says which.
+            EventTooLargeError: An event is larger than allowed.
+        """
+        if self.events:
+            return self.events.popleft()
+        if self.is_at_end:
+            return None
+        if self._has_data:
+            self._expected_by = self._loop.time() + (self._idle_timeout or _FOREVER)
+        self._is_waiting = True
+        try:
+            await self._fill()
+        finally:
+            self._is_waiting = False
+        return self.events.popleft() if self.events else None
+
+    async def drain(self) -> None:
+        """Read the last bytes of the body, without which the connection cannot be reused."""
+        with anyio.move_on_after(_DRAIN_SECONDS):
+            try:
+                while await self.answer.next_piece() is not None:
+                    pass
+            except TransportError:
+                pass  # all that matters has arrived
+
+    async def aclose(self) -> None:
+        """Free the connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self.answer.aclose()
+
+    async def _fill(self) -> None:
+        while not self.events and not self.is_at_end:
+            piece = await self._read()
+            if piece is None:
+                self.is_at_end = True
+                last = self._decoder.finish()
+                self.events.extend(() if last is None else (last,))
+            else:
+                self.events.extend(self._decoder.feed(piece))
+        self._has_data = self._has_data or bool(self.events)
+
+    async def _read(self) -> bytes | None:
+        limit = min(self._deadline, self._expected_by)
+        if limit < self._timer_at:
+            self._watch(limit)
+        if self._is_expired:
+            raise TimeoutError(self._what_is_over())
+        try:
+            piece = await self.answer.next_piece(limit)
+        except TimeoutError:
+            raise TimeoutError(self._what_is_over()) from None
+        except TransportError:
+            if self._is_expired:
+                raise TimeoutError(self._what_is_over()) from None
+            raise
+        if piece is None and self._is_expired:
+            raise TimeoutError(self._what_is_over())
+        return piece
+
+    def _watch(self, limit: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = limit
+        # Weakly, since the loop holds its timers, and a stream that is dropped shall be closed.
+        self._timer = self._loop.call_at(
+            limit, _check, cast("weakref.ref[EventReader]", weakref.ref(self))
+        )
+
+    def check(self) -> None:
+        """Break the connection if a limit has passed; called by the timer."""
+        now = self._loop.time()
+        limit = min(self._deadline, self._expected_by if self._is_waiting else _FOREVER)
+        if now >= limit:
+            self._is_expired = True
+            self.answer.abort()
+            return
+        later = min(limit, now + (self._idle_timeout or _FOREVER))
+        self._timer_at = _FOREVER
+        if later != _FOREVER:
+            self._watch(later)
+
+    def _what_is_over(self) -> str:
+        if self._deadline <= self._expected_by:
+            return "The time for the call was up in the middle of the answer."
+        if not self._has_data:
+            return f"No chunk came within {self._first_token_timeout} s."
+        return f"No further chunk came within {self._idle_timeout} s."
+
+
+def _check(reader: "weakref.ref[EventReader]") -> None:
+    if (alive := reader()) is not None:
+        alive.check()

@@ -1,0 +1,96 @@
+"""A streamed answer that becomes a value of the caller's type."""
+
+from collections.abc import AsyncGenerator
+from typing import Generic, TypeVar, cast
+
+from mbxai.openrouter._event_reader import EventReader
+from mbxai.openrouter._ladder import Strategy
+from mbxai.openrouter._partial import PartialParser
+from mbxai.openrouter._stream import AsyncChatStream
+from mbxai.openrouter._structured import parsed_value
+from mbxai.wire import ChatCompletion, CompletionBuilder, ParsedChatCompletion
+from mbxai.wire._output_type import OutputType
+
+T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+
+
+class AsyncParsedChatStream(AsyncChatStream, Generic[T]):
+    """A streamed answer whose text is JSON of the caller's type."""
+
+    def __init__(
+        self, reader: EventReader, output_type: OutputType[T], strategy: Strategy = "json_schema"
+    ) -> None:
+        """Take over an open answer; `AsyncOpenRouterClient.stream` does this."""
+        super().__init__(reader)
+        self._output_type = output_type
+        self._strategy: Strategy = strategy
+
+    @property
+    def output_type(self) -> OutputType[T]:
+        """What the answer is validated against."""
+        return self._output_type
+
+    async def partials(self) -> AsyncGenerator[T]:
+        """Give the value as it grows, valid as far as it has arrived; reads the stream.
+
+        A value comes as soon as every required field has begun; strings and lists may still grow.
+        The last value is whole.
+
+        Raises:
+            OutputError: The whole answer is no such value.
+            OpenRouterError: As for iterating.
+        """
+        parser, builder = PartialParser(self._output_type), CompletionBuilder()
+        last: T | None = None
+        async for chunk in self:
+            builder.add(chunk)
+            if (value := parser.feed(builder.text)) is not None:
+                last = value
+                yield value
+        whole = (await self.get_final_completion()).choices[0].message.parsed
+        if whole != last:
+            yield whole
+
+    async def items(self: "AsyncParsedChatStream[list[ItemT]]") -> AsyncGenerator[ItemT]:
+        """Give each item of a list as soon as it is whole; reads the stream.
+
+        For `response_format=list[Item]` each value is an `Item`.
+
+        Raises:
+            OutputError: The whole answer is no such list.
+            OpenRouterError: As for iterating.
+        """
+        parser, builder = PartialParser(self._output_type), CompletionBuilder()
+        async for chunk in self:
+            builder.add(chunk)
+            for item in parser.new_items(builder.text):
+                yield item
+        await self.get_final_completion()
+
+    async def get_final_completion(self) -> ParsedChatCompletion[T]:
+        """Read what is left of the stream and return the whole answer with its value.
+
+        Raises:
+            OutputError: The answer is no such value.
+            OpenRouterError: As for iterating.
+        """
+        return self.parsed(await super().get_final_completion())
+
+    def parsed(self, completion: ChatCompletion) -> ParsedChatCompletion[T]:
+        """Return a whole answer with its value.
+
+        Args:
+            completion: What the chunks of this stream add up to.
+
+        Raises:
+            OutputError: The answer is no such value.
+        """
+        value, repaired = parsed_value(completion, self._output_type)
+        # Not subscripted at run time, where pydantic would build a class for each type.
+        kind = cast("type[ParsedChatCompletion[T]]", ParsedChatCompletion)
+        parsed = kind.from_object(completion.to_dict())
+        parsed.set_response(completion.response)
+        parsed.choices[0].message.set_parsed(value, repaired=repaired)
+        parsed.set_outcome(strategy=self._strategy)
+        return parsed
