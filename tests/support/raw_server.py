@@ -116,6 +116,11 @@ def send(data: bytes) -> dict[str, Any]:
     return {"send": base64.b64encode(data).decode()}
 
 
+def repeat(data: bytes, times: int) -> dict[str, Any]:
+    """Write the same bytes again and again, as fast as the client takes them."""
+    return {**send(data), "times": times}
+
+
 def wait(seconds: float) -> dict[str, Any]:
     """Do nothing for a while."""
     return {"wait": seconds}
@@ -139,6 +144,7 @@ class Seen:
     connections: int = 0
     open_connections: int = 0
     disconnects: int = 0  # clients that left during `hang` or `wait`
+    sent_bytes: int = 0  # handed to the operating system, which holds a few megabytes back
 
 
 class RawServer:
@@ -228,8 +234,11 @@ class _Server:
         )
         for step in self.answers[min(number, len(self.answers) - 1)] if self.answers else ():
             if "send" in step:
-                writer.write(base64.b64decode(step["send"]))
-                await writer.drain()
+                data = base64.b64decode(step["send"])
+                for _ in range(step.get("times", 1)):
+                    writer.write(data)
+                    await writer.drain()
+                    self.seen.sent_bytes += len(data)
             elif "drop" in step:
                 if step["drop"] == "reset":
                     writer.transport.abort()

@@ -3,12 +3,11 @@
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import httpx
 
-from mbxai.openrouter._engine import AiohttpBody
 from mbxai.openrouter._network import (
     FaultKind,
     TransportError,
@@ -17,6 +16,9 @@ from mbxai.openrouter._network import (
     transport_error,
 )
 from mbxai.openrouter._pools import Pool, Pools
+
+if TYPE_CHECKING:  # loads the engine, which takes a tenth of a second
+    from mbxai.openrouter._engine import AiohttpBody
 
 _CLOSE_SECONDS: Final = 1.0
 _FOREVER: Final = float("inf")
@@ -98,7 +100,7 @@ class PooledAnswer(Answer):
     """A response of our own engine."""
 
     def __init__(
-        self, response: httpx.Response, body: AiohttpBody, pool: Pool, lenders: Pools
+        self, response: httpx.Response, body: "AiohttpBody", pool: Pool, lenders: Pools
     ) -> None:
         """Take over a response.
 
@@ -111,6 +113,7 @@ class PooledAnswer(Answer):
         """
         super().__init__(response)
         self._body = body
+        self._next_piece = body.next_piece
         self._lenders: Pools | None = lenders
         self._give_back: Callable[[], object] = pool.lend(body, self)
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
@@ -121,7 +124,7 @@ class PooledAnswer(Answer):
         try:
             if self._decoded is not None:
                 return await anext(self._decoded, None)
-            return await self._body.next_piece() or None
+            return await self._next_piece() or None
         except foreign_errors() as error:
             raise transport_error(error, in_body=True) from shown_cause(error)
 

@@ -6,8 +6,7 @@ each piece of a body through three generators and names a dropped connection a c
 """
 
 import ssl
-from collections.abc import AsyncIterator
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
@@ -15,31 +14,16 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from mbxai.openrouter._connection_use import connection_use
+
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
+_MAX_PIECE_BYTES: Final = 16 * 1024
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
-
-
-class ConnectionUse:
-    """What became of one request's connection.
-
-    Attributes:
-        was_reused: Whether it had served another request before; then a drop before the answer
-            may only mean that the server had just closed it.
-    """
-
-    __slots__ = ("was_reused",)
-
-    def __init__(self) -> None:
-        self.was_reused = False
-
-
-connection_use: Final[ContextVar[ConnectionUse | None]] = ContextVar("connection_use", default=None)
-"""Set around a request by whoever wants to know of its connection."""
 
 
 class AiohttpBody(httpx.AsyncByteStream):
@@ -48,15 +32,14 @@ class AiohttpBody(httpx.AsyncByteStream):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self._content = response.content
+        # Bound once: called for each piece of a stream.
+        self.next_piece: Callable[[], Awaitable[bytes]] = self._content.readany
+        """Returns the next bytes, all that are there; none at the end."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the body piece by piece."""
-        while piece := await self._content.readany():
+        """Give the body in small pieces, since a compressed one may grow a thousandfold."""
+        async for piece in self._content.iter_chunked(_MAX_PIECE_BYTES):
             yield piece
-
-    async def next_piece(self) -> bytes:
-        """Return the next bytes, all that are there; none at the end."""
-        return await self._content.readany()
 
     @property
     def is_at_end(self) -> bool:

@@ -70,9 +70,18 @@ class EventReader:
         self._is_waiting = True
         try:
             await self._fill()
+        except TimeoutError:
+            raise TimeoutError(self._what_is_over()) from None
+        except TransportError:
+            if self._is_expired:
+                raise TimeoutError(self._what_is_over()) from None
+            raise
         finally:
             self._is_waiting = False
-        return self.events.popleft() if self.events else None
+        if not self.events:
+            return None
+        self._has_data = True
+        return self.events.popleft()
 
     async def drain(self) -> None:
         """Read the last bytes of the body, without which the connection cannot be reused."""
@@ -91,33 +100,23 @@ class EventReader:
         await self.answer.aclose()
 
     async def _fill(self) -> None:
-        while not self.events and not self.is_at_end:
-            piece = await self._read()
-            if piece is None:
-                self.is_at_end = True
-                last = self._decoder.finish()
-                self.events.extend(() if last is None else (last,))
-            else:
-                self.events.extend(self._decoder.feed(piece))
-        self._has_data = self._has_data or bool(self.events)
-
-    async def _read(self) -> bytes | None:
         limit = min(self._deadline, self._expected_by)
         if limit < self._timer_at:
             self._watch(limit)
-        if self._is_expired:
-            raise TimeoutError(self._what_is_over())
-        try:
-            piece = await self.answer.next_piece(limit)
-        except TimeoutError:
-            raise TimeoutError(self._what_is_over()) from None
-        except TransportError:
+        events, decoder, answer = self.events, self._decoder, self.answer
+        while not events:
             if self._is_expired:
-                raise TimeoutError(self._what_is_over()) from None
-            raise
-        if piece is None and self._is_expired:
-            raise TimeoutError(self._what_is_over())
-        return piece
+                raise TimeoutError
+            piece = await answer.next_piece(limit)
+            if piece is not None:
+                events.extend(decoder.feed(piece))
+            elif self._is_expired:
+                raise TimeoutError
+            else:
+                self.is_at_end = True
+                last = decoder.finish()
+                events.extend(() if last is None else (last,))
+                return
 
     def _watch(self, limit: float) -> None:
         if self._timer is not None:

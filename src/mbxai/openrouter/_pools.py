@@ -8,19 +8,23 @@ and not by the client: a client that is collected only asks the loop of each poo
 import asyncio
 import atexit
 import contextlib
+import importlib
 import os
 import ssl
+import sys
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 import httpx
 
 from mbxai.errors import OpenRouterConfigurationError
-from mbxai.openrouter._engine import AiohttpBody, AiohttpTransport
-from mbxai.openrouter._network import FOREIGN
+from mbxai.openrouter._network import foreign_errors
+
+if TYPE_CHECKING:  # loads the engine, which takes a tenth of a second
+    from mbxai.openrouter._engine import AiohttpBody, AiohttpTransport
 
 _MOMENT_SECONDS: Final = 0.01
 
@@ -34,7 +38,7 @@ class Pool:
         pid: The process that opened them; a forked child must not touch them.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, engine: AiohttpTransport) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, engine: "AiohttpTransport") -> None:
         """Make the pool of the running loop; connections are opened by the first request."""
         self.engine: AiohttpTransport = engine
         self.is_closed = False
@@ -55,7 +59,7 @@ class Pool:
         with contextlib.suppress(RuntimeError):
             await self._keeper.aclose()
 
-    def lend(self, body: AiohttpBody, borrower: object) -> Callable[[], object]:
+    def lend(self, body: "AiohttpBody", borrower: object) -> Callable[[], object]:
         """Hold a body open as long as its borrower lives.
 
         Args:
@@ -84,10 +88,10 @@ class Pool:
         _open_pools.discard(self)
         self.engine.forget()
 
-    def _close_lost(self, body: AiohttpBody) -> None:
+    def _close_lost(self, body: "AiohttpBody") -> None:
         async def close() -> None:
             try:
-                with contextlib.suppress(*FOREIGN):
+                with contextlib.suppress(*foreign_errors()):
                     await body.aclose()
             finally:
                 self._lent.discard(body)
@@ -119,11 +123,11 @@ class Pool:
             self.is_closed = True
             try:
                 for body in list(self._lent):
-                    with contextlib.suppress(*FOREIGN):
+                    with contextlib.suppress(*foreign_errors()):
                         await body.aclose()
             finally:
                 try:
-                    with contextlib.suppress(*FOREIGN):
+                    with contextlib.suppress(*foreign_errors()):
                         await self.engine.aclose()
                 finally:
                     self._lent.clear()
@@ -172,10 +176,13 @@ class Pools:
         loop = asyncio.get_running_loop()
         pool = self._by_loop.get(loop)
         if pool is None:
+            transport = await _engine()
             context = self._ssl_context
             if context is None:
                 context = await _tls_context() if self._is_tls else _no_tls_context()
-            pool = self._by_loop.get(loop) or await self._open(loop, context)
+            pool = self._by_loop.get(loop) or await self._open(
+                loop, transport(context, self._proxy, limits=self._limits)
+            )
         return pool
 
     async def aclose(self) -> None:
@@ -192,8 +199,8 @@ class Pools:
                 pool.close_soon()
         _forget_closed_loops()
 
-    async def _open(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> Pool:
-        pool = Pool(loop, AiohttpTransport(context, self._proxy, limits=self._limits))
+    async def _open(self, loop: asyncio.AbstractEventLoop, engine: "AiohttpTransport") -> Pool:
+        pool = Pool(loop, engine)
         with self._lock:
             if self._is_closed:
                 raise OpenRouterConfigurationError("The client is closed.")
@@ -218,6 +225,15 @@ def _forget_closed_loops() -> None:
 
 
 atexit.register(_forget_closed_loops)
+
+
+async def _engine() -> "type[AiohttpTransport]":
+    """Load the engine in a thread, since that would hold the loop up for a tenth of a second."""
+    if "mbxai.openrouter._engine" not in sys.modules:
+        await anyio.to_thread.run_sync(importlib.import_module, "mbxai.openrouter._engine")
+    from mbxai.openrouter._engine import AiohttpTransport  # noqa: PLC0415
+
+    return AiohttpTransport
 
 
 _context_lock = threading.Lock()  # guards _contexts

@@ -12,9 +12,8 @@ from pydantic import SecretStr
 
 from mbxai.errors import OpenRouterConfigurationError
 from mbxai.openrouter._answer import Answer, ClientAnswer, PooledAnswer
-from mbxai.openrouter._engine import AiohttpBody, ConnectionUse, connection_use
+from mbxai.openrouter._connection_use import ConnectionUse, connection_use
 from mbxai.openrouter._network import (
-    FOREIGN,
     FaultKind,
     TransportError,
     foreign_errors,
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx2
+
+    from mbxai.openrouter._engine import AiohttpBody
 
 # Union, since a quoted type knows no `|` at run time.
 HTTPClient: TypeAlias = Union[httpx.AsyncClient, "httpx2.AsyncClient"]
@@ -129,7 +130,7 @@ class Transport:
         before = connection_use.set(use)
         try:
             response = await pool.engine.handle_async_request(request)
-        except FOREIGN as error:
+        except foreign_errors() as error:
             raise transport_error(error, in_body=False) from shown_cause(error)
         finally:
             connection_use.reset(before)

@@ -1,0 +1,22 @@
+"""Whether a request went over a connection that had been idle."""
+
+from contextvars import ContextVar
+from typing import Final
+
+
+class ConnectionUse:
+    """What became of one request's connection.
+
+    Attributes:
+        was_reused: Whether it had served another request before; then a drop before the answer
+            may only mean that the server had just closed it.
+    """
+
+    __slots__ = ("was_reused",)
+
+    def __init__(self) -> None:
+        self.was_reused = False
+
+
+connection_use: Final[ContextVar[ConnectionUse | None]] = ContextVar("connection_use", default=None)
+"""Set around a request by whoever wants to know of its connection."""
