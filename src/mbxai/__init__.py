@@ -97,6 +97,12 @@ if TYPE_CHECKING:
         AsyncOpenRouterClient,
         OpenRouterClient,
         OpenRouterModel,
+        RateLimiter,
+        audio_part,
+        file_part,
+        image_part,
+        text_part,
+        video_part,
     )
     from mbxai.sessions import (
         InMemorySessionHandler,
@@ -166,6 +172,7 @@ __all__ = [
     "ProviderUnavailableError",
     "Question",
     "RateLimitError",
+    "RateLimiter",
     "RefusalError",
     "RequirementAnalysis",
     "Result",
@@ -196,7 +203,12 @@ __all__ = [
     "ToolRetry",
     "ToolRoundsExceededError",
     "__version__",
+    "audio_part",
+    "file_part",
+    "image_part",
+    "text_part",
     "tool",
+    "video_part",
 ]
 
 # What is not named here is an error or a warning.
@@ -236,6 +248,12 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "AsyncOpenRouterClient",
         "OpenRouterClient",
         "OpenRouterModel",
+        "RateLimiter",
+        "audio_part",
+        "file_part",
+        "image_part",
+        "text_part",
+        "video_part",
     ),
     "mbxai.sessions": (
         "InMemorySessionHandler",

@@ -1,6 +1,9 @@
-"""What the fake server knows besides chatting: models, the key, the credits."""
+"""What the fake server knows besides chatting: models, providers, the key, embeddings."""
 
-from mbxai.testing._json_views import Json
+import hashlib
+from typing import Final
+
+from mbxai.testing._json_views import Json, as_list
 
 _PARAMETERS = [
     "frequency_penalty",
@@ -18,6 +21,9 @@ _PARAMETERS = [
 ]
 
 
+_DIMENSIONS: Final = 8
+
+
 def models(first: str) -> Json:
     """Return the body of `GET /models`.
 
@@ -27,6 +33,63 @@ def models(first: str) -> Json:
     known = ("openai/gpt-4.1", "anthropic/claude-3-sonnet", "mistralai/mixtral-8x7b-instruct")
     listed = [_model(slug) for slug in dict.fromkeys((first, *known))]
     return {"data": listed, "total_count": len(listed), "links": {"next": None}}
+
+
+def model(slug: str) -> Json:
+    """Return the body of `GET /model/{author}/{slug}`."""
+    return {"data": _model(slug)}
+
+
+def endpoints(slug: str) -> Json:
+    """Return the body of `GET /models/{author}/{slug}/endpoints`, with one endpoint."""
+    known = _model(slug)
+    endpoint: Json = {
+        "name": f"Fake | {slug}",
+        "model_name": slug,
+        "provider_name": "Fake",
+        "tag": "fake",
+        "quantization": None,
+        "status": 0,
+        "uptime_last_30m": 100.0,
+        "max_prompt_tokens": None,
+        "max_completion_tokens": 16_384,
+        "supports_implicit_caching": False,
+        **{name: known[name] for name in ("context_length", "pricing", "supported_parameters")},
+    }
+    shown = {name: known[name] for name in ("id", "name", "created", "description", "architecture")}
+    return {"data": {**shown, "endpoints": [endpoint]}}
+
+
+def providers() -> Json:
+    """Return the body of `GET /providers`."""
+    provider = {"name": "Fake", "slug": "fake", "privacy_policy_url": None, "headquarters": None}
+    return {"data": [provider]}
+
+
+def embeddings(body: Json) -> Json:
+    """Return the body of `POST /embeddings`: vectors of eight numbers, the same for the same input.
+
+    Args:
+        body: The request.
+    """
+    given = body.get("input")
+    inputs = as_list(given) or [given]
+    digests = [hashlib.sha256(str(item).encode()).digest()[:_DIMENSIONS] for item in inputs]
+    tokens = sum(len(str(item)) // 4 + 1 for item in inputs)
+    return {
+        "id": "gen-emb-fake",
+        "object": "list",
+        "model": body.get("model"),
+        "data": [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": [round(byte / 255, 6) for byte in digest],
+            }
+            for index, digest in enumerate(digests)
+        ],
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "cost": tokens * 1e-6},
+    }
 
 
 def key() -> Json:

@@ -65,6 +65,8 @@ def _tool_problems(body: Json) -> Iterator[str]:
     tools = as_list(body.get("tools"))
     names: list[str] = []
     for at, tool in enumerate(tools):
+        if as_text(as_object(tool).get("type")).startswith("openrouter:"):
+            continue  # a tool of OpenRouter's own; it has no name and no parameters of ours
         function = as_object(as_object(tool).get("function"))
         name = as_text(function.get("name"))
         if not _TOOL_NAME.fullmatch(name):
@@ -76,7 +78,7 @@ def _tool_problems(body: Json) -> Iterator[str]:
             problems = _strict_problems(function.get("parameters"), f"tools.{at}")
             yield from problems
     choice = body.get("tool_choice")
-    if choice is not None and not tools:
+    if choice is not None and not tools and not body.get("plugins"):
         yield "'tool_choice' is only allowed when 'tools' are specified"
     wanted = as_text(as_object(as_object(choice).get("function")).get("name"))
     if wanted and wanted not in names:

@@ -6,11 +6,13 @@ so the state needs no lock.
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Final
+from urllib.parse import unquote
 
 from mbxai._types import UNSET
 from mbxai.testing import _catalogue
@@ -42,6 +44,9 @@ from mbxai.testing._steps import Failure, Reply, Step, from_json
 
 BASE_PATH: Final = "/api/v1"
 CONTROL_PATH: Final = "/_fake"
+_EMBEDDINGS_PATH: Final = "/embeddings"
+_ENDPOINTS_PATH: Final = re.compile(r"/models/([^/]+/[^/]+)/endpoints")
+_MODEL_PATH: Final = re.compile(r"/model/([^/]+/[^/]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,19 +167,28 @@ class FakeServer:
         talk = Conversation(as_object(body))
         step = self._script.take(request.path, talk)
         if step is not None:
-            return self._plain_step(step, self._page(request.method, path))
-        return self._page(request.method, path)
+            return self._plain_step(step, self._page(request.method, path, talk.body))
+        return self._page(request.method, path, talk.body)
 
-    def _page(self, method: str, path: str) -> Response:
+    def _page(self, method: str, target: str, body: Json) -> Response:
+        path = target.partition("?")[0]
         pages = {
             "/models": lambda: _catalogue.models(self._settings.model),
+            "/providers": _catalogue.providers,
             "/key": _catalogue.key,
             "/credits": _catalogue.credit,
         }
-        if path == CHAT_PATH or (path in pages and method not in {"GET", "HEAD"}):
-            return error(405, "Method Not Allowed")
-        if path not in pages:
+        wanted = "POST" if path in {CHAT_PATH, _EMBEDDINGS_PATH} else "GET"
+        if path == _EMBEDDINGS_PATH and method == wanted:
+            return json_response(_catalogue.embeddings(body))
+        if slug := _ENDPOINTS_PATH.fullmatch(path):
+            return json_response(_catalogue.endpoints(unquote(slug[1])))
+        if slug := _MODEL_PATH.fullmatch(path):
+            return json_response(_catalogue.model(unquote(slug[1])))
+        if path not in {*pages, CHAT_PATH, _EMBEDDINGS_PATH}:
             return error(404, f"Not found: {path}")
+        if path not in pages or method not in {"GET", "HEAD"}:
+            return error(405, "Method Not Allowed")
         return json_response(pages[path]())
 
     def _plain_step(self, step: Step, page: Response) -> Response:

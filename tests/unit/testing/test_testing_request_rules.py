@@ -89,3 +89,8 @@ def test_an_improper_request_is_told_what_is_wrong(body: dict[str, Any], words: 
     else:
         assert problem is not None
         assert words in problem
+
+
+def test_a_tool_of_openrouters_own_needs_no_name() -> None:
+    body = {"messages": [USER], "tools": [{"type": "openrouter:web_search"}], "tool_choice": "auto"}
+    assert problem_of(body) is None
