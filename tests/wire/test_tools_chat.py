@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from mbxai.errors import (
     ConfigurationError,
     InvalidResponseError,
+    OutputValidationError,
     RateLimitError,
     ToolRoundsExceededError,
 )
@@ -518,3 +519,24 @@ async def test_a_final_answer_that_was_cut_stays_as_it_is(fake: Any, client: Any
     answer = await client.chat(MESSAGES)
     assert answer.choices[0].finish_reason == "length"
     assert answer.choices[0].message.content == "half an ans"
+
+
+async def test_typed_output_may_be_of_any_type_and_counts_its_corrections(
+    fake: FakeOpenRouter, client: AsyncToolClient
+) -> None:
+    fake.script(Reply("no tool needed"), Reply("prose"), Reply(json={"value": [1, 2]}))
+    answer = await client.parse(MESSAGES, list[int], strategy="json_schema")
+    assert answer.choices[0].message.parsed == [1, 2]
+    assert answer.validation_retries == 1
+    each = [body["messages"][-1] for body in bodies(fake)]
+    assert len(each) == 3
+    assert answer.total_usage == answer.usage
+
+
+async def test_the_caller_may_forbid_corrections(
+    fake: FakeOpenRouter, client: AsyncToolClient
+) -> None:
+    fake.script(Reply("no tool needed"), Reply("prose"))
+    with pytest.raises(OutputValidationError):
+        await client.parse(MESSAGES, Weather, max_validation_retries=0)
+    assert len(bodies(fake)) == 2

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from mbxai.tools._context import SecretSource, ToolContext
 from mbxai.tools._conversation import MAX_ROUNDS, Conversation
@@ -27,7 +27,7 @@ from mbxai.wire import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
 
 
 class AsyncToolClient:
@@ -289,7 +289,7 @@ class AsyncToolClient:
     async def parse(
         self,
         messages: Messages,
-        response_format: type[T],
+        response_format: type[T] | TypeAdapter[T],
         *,
         model: str | None = None,
         use_tools: bool = True,
@@ -305,7 +305,7 @@ class AsyncToolClient:
 
         Args:
             messages: The conversation; it is not changed.
-            response_format: A pydantic model.
+            response_format: Any type that pydantic can describe.
             model: Which model; None means the wrapped client's own.
             use_tools: Whether the tools may be used; False makes the structured call alone.
             max_rounds: How many rounds of tool calls there may be, at least 1.

@@ -166,7 +166,7 @@ class Conversation:
         """
         if len(self._usages) < 2:
             return completion
-        return completion.model_copy(update={"usage": self.usage})
+        return completion.with_usage(self.usage)
 
     def add_usage(self, completion: ChatCompletion) -> None:
         """Count what an answer used, and what its corrections used."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 import mbxai.portal as portal
 from mbxai.tools._client import AsyncToolClient
@@ -27,7 +27,7 @@ from mbxai.wire import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
 
 
 class ToolClient:
@@ -300,7 +300,7 @@ class ToolClient:
     def parse(
         self,
         messages: Messages,
-        response_format: type[T],
+        response_format: type[T] | TypeAdapter[T],
         *,
         model: str | None = None,
         use_tools: bool = True,
@@ -316,7 +316,7 @@ class ToolClient:
 
         Args:
             messages: The conversation; it is not changed.
-            response_format: A pydantic model.
+            response_format: Any type that pydantic can describe.
             model: Which model; None means the wrapped client's own.
             use_tools: Whether the tools may be used; False makes the structured call alone.
             max_rounds: How many rounds of tool calls there may be, at least 1.

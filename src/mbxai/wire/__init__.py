@@ -40,7 +40,7 @@ from mbxai.wire._parsed import (
 )
 from mbxai.wire._result import Attempt, ResponseInfo, WireResult
 from mbxai.wire._schema import compact, json_schema_of, response_format_of, strict_view
-from mbxai.wire._sse import EventTooLargeError, ServerSentEvent, SSEDecoder
+from mbxai.wire._sse import MAX_EVENT_BYTES, EventTooLargeError, ServerSentEvent, SSEDecoder
 from mbxai.wire._stream_events import (
     AnswerDone,
     AttachmentAdded,
@@ -56,6 +56,7 @@ from mbxai.wire._stream_events import (
 from mbxai.wire._tools import Effect, ToolInfo, ToolResult
 
 __all__ = [
+    "MAX_EVENT_BYTES",
     "Annotation",
     "AnswerDone",
     "AttachmentAdded",

@@ -6,7 +6,7 @@ and recorded traffic, which carries fields that the schema lacks (`provider`,
 `native_finish_reason`, `annotations`).
 """
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -234,6 +234,14 @@ class ChatCompletion(WireResult):
     def total_usage(self) -> Usage | None:
         """Tokens and cost of all answers that this call paid for; here of the only one."""
         return self.usage
+
+    def with_usage(self, usage: Usage | None) -> Self:
+        """Return a copy that counts more than itself, as the last answer of a conversation.
+
+        Args:
+            usage: Of all its answers.
+        """
+        return self.model_copy(update={"usage": usage})
 
     @property
     def message(self) -> Message:

@@ -1,7 +1,7 @@
 """A completion whose text has become a value of the caller's type, and what it took."""
 
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, Field, PrivateAttr
 
@@ -85,6 +85,16 @@ class ParsedChatCompletion(ChatCompletion, Generic[T]):
     def total_usage(self) -> Usage:
         """Tokens and cost of all answers, those that did not fit included."""
         return self._total_usage or total_usage_of([self])
+
+    def with_usage(self, usage: Usage | None) -> Self:
+        """Return a copy that counts more than itself, as the last answer of a conversation.
+
+        Args:
+            usage: Of all its answers.
+        """
+        copy = super().with_usage(usage)
+        copy._total_usage = usage
+        return copy
 
     def set_outcome(self, *, strategy: str, earlier: Sequence[ChatCompletion] = ()) -> None:
         """Note what it took; called once by the client that asked.
