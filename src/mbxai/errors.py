@@ -214,7 +214,8 @@ class StreamError(OpenRouterError):
     """A stream ended before its answer was whole.
 
     Attributes:
-        partial: What had arrived, assembled; None if nothing had.
+        partial: What had arrived, assembled; None if nothing had. Streams of `client.responses` and
+            `client.messages` give a `Response` or a `MessageResult`.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ so that it can be as wrong as a test needs. Being another process, it sees conne
 import asyncio
 import base64
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -203,23 +204,30 @@ class RawServer:
 
 
 class _Server:
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.answers: list[list[dict[str, Any]]] = []
         self.seen = Seen()
+        self.context = context
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.seen.connections += 1
         self.seen.open_connections += 1
+        connection = self.seen.connections
         try:
-            while await self._answer_one(reader, writer):
+            if self.context is not None:
+                # Not by the listener, which would count only those that trust the certificate.
+                await writer.start_tls(self.context)
+            while await self._answer_one(reader, writer, connection):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the client left, or the test is over
         finally:
             self.seen.open_connections -= 1
             writer.close()
 
-    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer_one(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
+    ) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         start, *lines = head.split("\r\n")
         headers = {}
@@ -230,7 +238,13 @@ class _Server:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         number = len(self.seen.requests)
         self.seen.requests.append(
-            {"start": start, "headers": headers, "body": body.decode("utf-8", "replace")}
+            {
+                "start": start,
+                "headers": headers,
+                "body": body.decode("utf-8", "replace"),
+                "connection": connection,  # 1 for the first one since the script was set
+                "at": time.monotonic(),
+            }
         )
         for step in self.answers[min(number, len(self.answers) - 1)] if self.answers else ():
             if "send" in step:
@@ -269,14 +283,10 @@ class _Server:
 async def _main(tls: list[str]) -> None:
     context = None
     if tls:
-        import ssl
-
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(*tls)
-    server = _Server()
-    listener = await asyncio.start_server(
-        server.serve, "127.0.0.1", 0, limit=2**22, backlog=1000, ssl=context
-    )
+    server = _Server(context)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**22, backlog=1000)
     print(listener.sockets[0].getsockname()[1], flush=True)
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader(limit=2**26)

@@ -115,15 +115,15 @@ async def test_the_proxy_of_the_environment_is_used(name, monkeypatch):
 
 def test_no_proxy_is_honoured(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    assert transport._proxy_for(httpx.URL("https://api.example/")) is not None
+    assert transport.proxy_for(httpx.URL("https://api.example/")) is not None
     monkeypatch.setenv("NO_PROXY", "other.example,.example")
-    assert transport._proxy_for(httpx.URL("https://api.example/")) is None
+    assert transport.proxy_for(httpx.URL("https://api.example/")) is None
 
 
 def test_plain_http_to_this_machine_never_leaves_it_through_a_proxy(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
-    assert transport._proxy_for(httpx.URL("http://127.0.0.1:8000/")) is None
+    assert transport.proxy_for(httpx.URL("http://127.0.0.1:8000/")) is None
 
 
 @pytest.mark.parametrize("address", ["socks5://127.0.0.1:1080", "nonsense://x", "http://"])

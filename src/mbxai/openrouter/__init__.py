@@ -11,6 +11,7 @@ from mbxai.openrouter._content import (
     text_part,
     video_part,
 )
+from mbxai.openrouter._http_client import HTTPClient
 from mbxai.openrouter._ladder import Strategy
 from mbxai.openrouter._limiter import RateLimiter
 from mbxai.openrouter._options import ClientOptions
@@ -26,7 +27,6 @@ from mbxai.openrouter._requester import (
 from mbxai.openrouter._stream import AsyncChatStream, AsyncStreamManager
 from mbxai.openrouter._sync import OpenRouterClient
 from mbxai.openrouter._sync_stream import ChatStream, ParsedChatStream, StreamManager
-from mbxai.openrouter._transport import HTTPClient
 from mbxai.openrouter.config import OpenRouterConfig
 from mbxai.openrouter.models import OpenRouterModel, OpenRouterModelRegistry
 

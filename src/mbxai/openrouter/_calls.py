@@ -12,10 +12,10 @@ from mbxai._redaction import get_logger
 from mbxai.errors import OpenRouterError, OpenRouterTimeoutError
 from mbxai.openrouter._answer import Answer
 from mbxai.openrouter._exchange import exchange
+from mbxai.openrouter._lazy_transport import LazyTransport
 from mbxai.openrouter._limiter import RateLimiter
 from mbxai.openrouter._request import CallDefaults, PreparedCall
 from mbxai.openrouter._retry import RetryBudget, RetryPolicy, run_with_retry
-from mbxai.openrouter._transport import Transport
 from mbxai.wire import Attempt, ResponseInfo
 
 R = TypeVar("R")
@@ -24,6 +24,7 @@ AttemptObserver: TypeAlias = Callable[[Attempt], Awaitable[None] | None]
 """Called after each attempt; an exception of it is logged and changes nothing."""
 
 _log = get_logger(__name__)
+_CANCELLED: Final = "cancelled"
 _FOREVER: Final = float("inf")
 
 
@@ -65,7 +66,7 @@ class Caller:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: LazyTransport,
         *,
         defaults: CallDefaults,
         policy: RetryPolicy,
@@ -121,6 +122,7 @@ class Caller:
                     on_wait=record.note_wait,
                 )
             except OpenRouterError as error:
+                error.attempts = len(record.history)  # the limiter may have let nothing through
                 error.history = tuple(record.history)
                 raise
         timeout = OpenRouterTimeoutError(
@@ -128,6 +130,10 @@ class Caller:
             hint="Raise timeout=, or stream the answer.",
             attempts=len(record.history),
         )
+        if record.history and record.history[-1].outcome == _CANCELLED:  # by the deadline
+            record.history[-1] = replace(record.history[-1], outcome=type(timeout).__name__)
+            if self.on_attempt is not None:
+                await _tell(self.on_attempt, record.history[-1])
         timeout.history = tuple(record.history)
         raise timeout
 
@@ -142,7 +148,7 @@ class Caller:
             await self.limiter.wait(call.model, deadline=record.deadline)
         started_at, began = time.time(), time.perf_counter()
         failure: OpenRouterError | None = None
-        outcome = "cancelled"
+        outcome = _CANCELLED
         record.answer = None
         try:
             value = await self._received(call, receive, record, number)
@@ -165,7 +171,7 @@ class Caller:
                 request_id=(failure.request_id if failure else None) or response.request_id,
             )
             record.history.append(attempt)
-            if self.on_attempt is not None and outcome != "cancelled":
+            if self.on_attempt is not None and outcome != _CANCELLED:
                 await _tell(self.on_attempt, attempt)
         return Received(value, record.response())
 

@@ -8,6 +8,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from mbxai.openrouter._calls import AttemptObserver
 from mbxai.openrouter._core import ClientCore, ClientSettings, ConnectionSettings
+from mbxai.openrouter._http_client import HTTPClient
 from mbxai.openrouter._ladder import Strategy
 from mbxai.openrouter._limiter import RateLimiter
 from mbxai.openrouter._options import ClientOptions
@@ -16,7 +17,6 @@ from mbxai.openrouter._raw import AsyncRawCalls
 from mbxai.openrouter._requester import QueryValue, RequestOptions
 from mbxai.openrouter._resource_access import AsyncResources
 from mbxai.openrouter._stream import AsyncChatStream, AsyncStreamManager
-from mbxai.openrouter._transport import HTTPClient
 from mbxai.openrouter.config import OpenRouterConfig
 from mbxai.openrouter.models import OpenRouterModelRegistry, model_slug
 from mbxai.wire import (
@@ -66,6 +66,7 @@ class AsyncOpenRouterClient(AsyncResources):
         ssl_context: ssl.SSLContext | None = None,
         max_request_bytes: int = 64 * 1024 * 1024,
         max_response_bytes: int = 32 * 1024 * 1024,
+        max_event_bytes: int = 1024 * 1024,
     ) -> None:
         """Check the settings; nothing is sent.
 
@@ -97,6 +98,8 @@ class AsyncOpenRouterClient(AsyncResources):
             ssl_context: Certificates to trust; None takes certifi's, or SSL_CERT_FILE.
             max_request_bytes: Most bytes of a request's body.
             max_response_bytes: Most bytes of an answer after decompression.
+            max_event_bytes: Most bytes of one event of a stream; where images or speech are asked
+                for, an event may be as large as an answer.
 
         Raises:
             OpenRouterConfigurationError: A setting is missing or impossible.
@@ -117,6 +120,7 @@ class AsyncOpenRouterClient(AsyncResources):
             on_attempt=on_attempt,
             max_request_bytes=max_request_bytes,
             max_response_bytes=max_response_bytes,
+            max_event_bytes=max_event_bytes,
         )
         connection = ConnectionSettings(
             http_client=http_client,
@@ -287,7 +291,7 @@ class AsyncOpenRouterClient(AsyncResources):
         strategy: Strategy | Literal["auto"] = "auto",
         **params: Any,
     ) -> AsyncStreamManager[Any]:
-        """Return the model's answer as it is written, for an `async with` block.
+        """Return the model's answer as it is written; use it as a context manager.
 
         The stream has `text_stream`, typed `events()`, the `snapshot` so far and
         `get_final_completion()`; it is closed at the end of the block.

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from mbxai._redaction import redact
 from mbxai.errors import InvalidResponseError, OpenRouterAPIError
 from mbxai.openrouter._faults import api_error, error_in, origin_of
 from mbxai.wire import ChatCompletion, Choice, with_unique_call_ids
@@ -36,8 +37,9 @@ def completion_of(body: bytes, headers: Mapping[str, str], kind: type[C], *, med
         origin = origin_of(headers)
         if not _is_json(body):
             origin["hint"] = "Check base_url; a proxy may have answered."
+        named = redact(media_type)[:60] or "no media type"
         raise InvalidResponseError(
-            f"The answer is {what} ({media_type or 'no media type'}, {len(body)} bytes).", **origin
+            f"The answer is {what} ({named}, {len(body)} bytes).", **origin
         ) from error
     check_told_errors(completion, headers)
     if not completion.choices:

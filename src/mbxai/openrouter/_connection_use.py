@@ -10,11 +10,13 @@ class ConnectionUse:
     Attributes:
         was_reused: Whether it had served another request before; then a drop before the answer
             may only mean that the server had just closed it.
+        is_new: Whether the request shall have a new one, though idle ones are there.
     """
 
-    __slots__ = ("was_reused",)
+    __slots__ = ("is_new", "was_reused")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_new: bool = False) -> None:
+        self.is_new = is_new
         self.was_reused = False
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar, cast
 
 import anyio
-import httpx
 from pydantic import SecretStr, ValidationError
 
 from mbxai._settings import openrouter_settings
@@ -23,7 +22,9 @@ from mbxai.openrouter._event_reader import EventReader
 from mbxai.openrouter._exchange import read_body, read_completion
 from mbxai.openrouter._faults import origin_of
 from mbxai.openrouter._headers import STREAM_HEADERS, base_headers, with_headers
+from mbxai.openrouter._http_client import HTTPClient
 from mbxai.openrouter._ladder import Strategy, request_changes
+from mbxai.openrouter._lazy_transport import LazyTransport
 from mbxai.openrouter._limiter import RateLimiter
 from mbxai.openrouter._parsed_stream import AsyncParsedChatStream
 from mbxai.openrouter._request import (
@@ -37,7 +38,6 @@ from mbxai.openrouter._requester import Requester
 from mbxai.openrouter._retry import RetryBudget, checked_policy
 from mbxai.openrouter._strategy_memory import StrategyMemory
 from mbxai.openrouter._stream import AsyncChatStream
-from mbxai.openrouter._transport import HTTPClient, Transport
 from mbxai.openrouter._typed import check_typed_options, checked_output_type, complete_typed
 from mbxai.openrouter.config import DEFAULT_HEADERS, OpenRouterConfig
 from mbxai.openrouter.models import OpenRouterModel, model_slug
@@ -71,6 +71,7 @@ class ClientSettings:
     on_attempt: AttemptObserver | None = None
     max_request_bytes: int = 64 * 1024 * 1024
     max_response_bytes: int = 32 * 1024 * 1024
+    max_event_bytes: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class ConnectionSettings:
 class _Shared:
     """What derived clients have in common."""
 
-    transport: Transport
+    transport: LazyTransport
     budget: RetryBudget = field(default_factory=RetryBudget)
     memory: StrategyMemory = field(default_factory=StrategyMemory)
     capabilities: Capabilities = field(default_factory=Capabilities)
@@ -147,7 +148,7 @@ class ClientCore:
             headers=headers,
             settings=settings,
         )
-        transport = Transport(
+        transport = LazyTransport(
             base_url=config.base_url,
             token=config.token,
             http_client=connection.http_client,
@@ -316,6 +317,7 @@ class ClientCore:
                     deadline=record.deadline,
                     first_token_timeout=call.first_token_timeout,
                     idle_timeout=call.idle_timeout,
+                    max_event_bytes=call.max_event_bytes,
                 )
             )
             await stream.open()
@@ -344,8 +346,8 @@ class ClientCore:
 
 
 def _defaults_of(settings: ClientSettings, headers: Mapping[str, str]) -> CallDefaults:
-    merged: httpx.Headers = base_headers(headers)
-    for name in ("max_request_bytes", "max_response_bytes"):
+    merged = base_headers(headers)
+    for name in ("max_request_bytes", "max_response_bytes", "max_event_bytes"):
         _check_whole(name, getattr(settings, name))
     if not isinstance(cast("object", settings.retry_on_timeout), bool):
         raise OpenRouterConfigurationError("retry_on_timeout must be True or False.")
@@ -359,6 +361,7 @@ def _defaults_of(settings: ClientSettings, headers: Mapping[str, str]) -> CallDe
         retry_on_timeout=settings.retry_on_timeout,
         max_request_bytes=settings.max_request_bytes,
         max_response_bytes=settings.max_response_bytes,
+        max_event_bytes=settings.max_event_bytes,
     )
 
 

@@ -5,24 +5,29 @@ connection; aiohttp does neither. The package httpx-aiohttp does the same as thi
 each piece of a body through three generators and names a dropped connection a connect timeout.
 """
 
+import asyncio
+import functools
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
+import anyio
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from mbxai.openrouter._connection_use import connection_use
 
 if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.abc import ResolveResult
+    from aiohttp.client_reqrep import ClientRequest, ConnectionKey
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
 _MAX_PIECE_BYTES: Final = 16 * 1024
+RESOLVE_SECONDS: Final = 5.0
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 
 
@@ -38,8 +43,18 @@ class AiohttpBody(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Give the body in small pieces, since a compressed one may grow a thousandfold."""
-        async for piece in self._content.iter_chunked(_MAX_PIECE_BYTES):
-            yield piece
+        try:
+            async for piece in self._content.iter_chunked(_MAX_PIECE_BYTES):
+                yield piece
+        except (aiohttp.ClientError, OSError):
+            if unread := self.unread():
+                yield unread
+            raise
+
+    def unread(self) -> bytes:
+        """Return what had arrived when the connection broke; the engine itself withholds it."""
+        content = self._content
+        return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001
 
     @property
     def is_at_end(self) -> bool:
@@ -139,15 +154,32 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return known
 
 
+class _Connection(ResponseHandler):
+    """A connection that wakes its reader whenever it ends.
+
+    The engine leaves a reader waiting for ever if bytes come that are no chunk of the body.
+    """
+
+    was_used = False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End what is still being read."""
+        payload = self._payload
+        super().connection_lost(exc)
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(aiohttp.ClientPayloadError("The body is not complete"))
+
+
 class _Connector(aiohttp.TCPConnector):
     """A connector that tells whether a connection is a used one."""
 
     def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext) -> None:
         # Unknown, because the engine names a type of its own without its parameters.
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
-            limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl
+            limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl, resolver=_Resolver()
         )
-        self._used: WeakSet[ResponseHandler] = WeakSet()
+        # The engine's own place for it, since it has no public one.
+        self._factory = functools.partial(_Connection, loop=asyncio.get_running_loop())
 
     async def connect(
         self,
@@ -160,9 +192,26 @@ class _Connector(aiohttp.TCPConnector):
         protocol = connection.protocol
         use = connection_use.get()
         if use is not None and protocol is not None:
-            use.was_reused = protocol in self._used
-            self._used.add(protocol)
+            use.was_reused = getattr(protocol, "was_used", False)
+            cast("_Connection", protocol).was_used = True
         return connection
+
+    # The engine's own step, since it has no public one: without it, an idle connection is taken.
+    async def _get(self, key: "ConnectionKey", traces: "list[Trace]") -> "Connection | None":
+        use = connection_use.get()
+        return None if use is not None and use.is_new else await super()._get(key, traces)
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """Asks the system for addresses, but not for ever: the engine sets no limit to that."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> "list[ResolveResult]":
+        """Return the addresses of a host."""
+        with anyio.move_on_after(RESOLVE_SECONDS):
+            return await super().resolve(host, port, family)
+        raise aiohttp.ConnectionTimeoutError(f"No address of {host} was found in time")
 
 
 def _timeout_of(parts: dict[str, float | None]) -> aiohttp.ClientTimeout:

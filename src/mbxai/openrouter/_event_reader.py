@@ -6,13 +6,17 @@ from collections import deque
 from typing import Final, cast
 
 import anyio
+import anyio.lowlevel
 
 from mbxai.openrouter._answer import Answer
-from mbxai.openrouter._network import TransportError
-from mbxai.wire import ServerSentEvent, SSEDecoder
+from mbxai.openrouter._transport_error import TransportError
+from mbxai.wire import MAX_EVENT_BYTES, ServerSentEvent, SSEDecoder
 
 _FOREVER: Final = float("inf")
 _DRAIN_SECONDS: Final = 0.1
+# A compressed body can grow a thousandfold: what one read gives is then neither taken apart in one
+# go nor without letting the timer look at the clock.
+_MAX_BITE_BYTES: Final = 256 * 1024
 
 
 class EventReader:
@@ -29,6 +33,7 @@ class EventReader:
         deadline: float = _FOREVER,
         first_token_timeout: float | None = None,
         idle_timeout: float | None = None,
+        max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         """Take over an open answer.
 
@@ -37,11 +42,14 @@ class EventReader:
             deadline: Moment of the event loop's clock at which the whole time is up.
             first_token_timeout: Seconds until the first event with data; comments are none.
             idle_timeout: Seconds to wait for any later one.
+            max_event_bytes: Most bytes of one event.
         """
         self.answer: Answer = answer
         self.events: deque[ServerSentEvent] = deque()
         self.is_at_end: bool = False
-        self._decoder = SSEDecoder()
+        self._decoder = SSEDecoder(max_event_bytes=max_event_bytes)
+        self._rest = b""
+        self._rest_from = 0
         self._deadline = deadline
         self._first_token_timeout = first_token_timeout
         self._idle_timeout = idle_timeout
@@ -88,7 +96,7 @@ class EventReader:
         with anyio.move_on_after(_DRAIN_SECONDS):
             try:
                 while await self.answer.next_piece() is not None:
-                    pass
+                    await anyio.lowlevel.checkpoint()  # what grows without end never waits
             except TransportError:
                 pass  # all that matters has arrived
 
@@ -107,9 +115,12 @@ class EventReader:
         while not events:
             if self._is_expired:
                 raise TimeoutError
-            piece = await answer.next_piece(limit)
+            piece = await (self._next_bite() if self._rest else answer.next_piece(limit))
             if piece is not None:
-                events.extend(decoder.feed(piece))
+                if len(piece) > _MAX_BITE_BYTES:
+                    self._rest, self._rest_from = piece, 0
+                else:
+                    events.extend(decoder.feed(piece))
             elif self._is_expired:
                 raise TimeoutError
             else:
@@ -118,27 +129,46 @@ class EventReader:
                 events.extend(() if last is None else (last,))
                 return
 
+    async def _next_bite(self) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        start, self._rest_from = self._rest_from, self._rest_from + _MAX_BITE_BYTES
+        bite = self._rest[start : self._rest_from]
+        if self._rest_from >= len(self._rest):
+            self._rest = b""
+        return bite
+
     def _watch(self, limit: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = limit
-        # Weakly, since the loop holds its timers, and a stream that is dropped shall be closed.
-        self._timer = self._loop.call_at(
-            limit, _check, cast("weakref.ref[EventReader]", weakref.ref(self))
-        )
+        self._timer = self._loop.call_at(limit, _check, self._weak_self())
 
-    def check(self) -> None:
-        """Break the connection if a limit has passed; called by the timer."""
+    def check(self, *, is_second_look: bool = False) -> None:
+        """Break the connection if a limit has passed; called by the timer.
+
+        Args:
+            is_second_look: Whether the loop has been round since the timer fired. What arrived
+                while something blocked the loop is read first.
+        """
+        if self._timer is None:  # closed meanwhile
+            return
         now = self._loop.time()
         limit = min(self._deadline, self._expected_by if self._is_waiting else _FOREVER)
         if now >= limit:
-            self._is_expired = True
-            self.answer.abort()
+            if is_second_look:
+                self._is_expired = True
+                self.answer.abort()
+            else:
+                self._loop.call_soon(_check_again, self._weak_self())
             return
         later = min(limit, now + (self._idle_timeout or _FOREVER))
         self._timer_at = _FOREVER
         if later != _FOREVER:
             self._watch(later)
+
+    def _weak_self(self) -> "weakref.ref[EventReader]":
+        # The loop holds its timers, and a stream that is dropped shall be closed.
+        return cast("weakref.ref[EventReader]", weakref.ref(self))
 
     def _what_is_over(self) -> str:
         if self._deadline <= self._expected_by:
@@ -151,3 +181,8 @@ class EventReader:
 def _check(reader: "weakref.ref[EventReader]") -> None:
     if (alive := reader()) is not None:
         alive.check()
+
+
+def _check_again(reader: "weakref.ref[EventReader]") -> None:
+    if (alive := reader()) is not None:
+        alive.check(is_second_look=True)

@@ -1,10 +1,9 @@
 """A streamed answer of typed events, for every operation that is no chat."""
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, NoReturn, Self, TypedDict, TypeVar, cast
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
 
 import anyio
 
@@ -22,8 +21,8 @@ from mbxai.errors import (
 )
 from mbxai.openrouter._event_reader import EventReader
 from mbxai.openrouter._faults import api_error, error_code, error_in, error_message, provider_of
-from mbxai.openrouter._network import FaultKind, TransportError
 from mbxai.openrouter._requester import Requester, RequestOptions
+from mbxai.openrouter._transport_error import FaultKind, TransportError
 from mbxai.wire import (
     Attempt,
     ChatCompletion,
@@ -39,6 +38,7 @@ S = TypeVar("S", bound="AsyncEventStream[Any]")
 
 _DONE: Final = b"[DONE]"
 _AFTER_END_SECONDS: Final = 1.0
+_MAX_PRELUDE_EVENTS: Final = 64
 
 # Any in this file: error objects are open JSON.
 
@@ -61,7 +61,8 @@ def _is_no_prelude(_: object) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots, which Python 3.11 cannot have in a frozen class that is made as `EventFormat[X]()`.
+@dataclass(frozen=True, kw_only=True)
 class EventFormat(Generic[E]):
     """What the events of one operation mean.
 
@@ -86,6 +87,7 @@ async def open_event_stream(
     *,
     body: Mapping[str, Any],
     options: RequestOptions | None = None,
+    max_event_bytes: int | None = None,
 ) -> S:
     """Send a request and return the stream of its events, of which the first is there.
 
@@ -95,6 +97,7 @@ async def open_event_stream(
         make: Makes the stream, for example `lambda reader: AsyncEventStream(reader, FORMAT)`.
         body: JSON object to send; it says itself that a stream is wanted.
         options: What the caller of a resource said besides.
+        max_event_bytes: Most bytes of one event; None takes the client's limit.
 
     Raises:
         OpenRouterConfigurationError: The request cannot be sent; nothing was.
@@ -106,7 +109,9 @@ async def open_event_stream(
         await stream.open()
         return stream
 
-    received = await requester.events(path, opened, body=body, options=options)
+    received = await requester.events(
+        path, opened, body=body, options=options, max_event_bytes=max_event_bytes
+    )
     received.value.set_response(received.response)
     return received.value
 
@@ -219,15 +224,18 @@ class AsyncEventStream(Generic[E]):
             StreamError: As for reading; nothing was delivered.
         """
         try:
-            while (event := await self._next_event()) is not None:
+            while len(self._waiting) < _MAX_PRELUDE_EVENTS:
+                if (event := await self._next_event()) is None:
+                    break
                 self._waiting.append(event)
                 if self._has_end or not self._format.is_prelude(event):
                     break
-            if not self._waiting:
-                raise InvalidResponseError("The stream is empty.", **self._origin())
         except BaseException:
             await self.aclose()
             raise
+        if not self._waiting:
+            await self.aclose()
+            raise InvalidResponseError("The stream is empty.", **self._origin())
         self._is_open = True
 
     def set_response(self, response: ResponseInfo) -> None:
@@ -342,3 +350,84 @@ class AsyncEventStream(Generic[E]):
 
 class _StreamErrorFields(RequestOrigin):
     partial: ChatCompletion | None
+
+
+class EventStream(Generic[E]):
+    """Iterates over the events of one answer; also a context manager.
+
+    Reading to the end, leaving the `with` block, dropping the stream, or `close` frees the
+    connection. Closing early is what stops the billing at providers that support it.
+    """
+
+    def __init__(self, pump: portal.StreamPump[E]) -> None:
+        """Take over an open stream; the method of a resource does this."""
+        self._pump = pump
+
+    @property
+    def async_client(self) -> AsyncEventStream[E]:
+        """The stream that this one reads; for its attributes, not for reading."""
+        return cast("AsyncEventStream[E]", self._pump.source)
+
+    @property
+    def response(self) -> ResponseInfo:
+        """The HTTP response behind this stream: status, headers, every attempt."""
+        return self.async_client.response
+
+    @property
+    def request_id(self) -> str | None:
+        """The edge's id of the request, if it sent one."""
+        return self.async_client.request_id
+
+    @property
+    def generation_id(self) -> str | None:
+        """OpenRouter's id of the generation, if it is known."""
+        return self.async_client.generation_id
+
+    @property
+    def attempts(self) -> int:
+        """How many times the request was sent until this stream began."""
+        return self.async_client.attempts
+
+    @property
+    def history(self) -> tuple[Attempt, ...]:
+        """Every attempt, the successful one last."""
+        return self.async_client.history
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response headers, names in lower case."""
+        return self.async_client.headers
+
+    def __iter__(self) -> Self:
+        """The stream itself."""
+        return self
+
+    def __next__(self) -> E:
+        """Return the next event.
+
+        Raises:
+            StopIteration: The answer is whole, or the stream is closed.
+            StreamInterruptedError: The connection broke.
+            StreamTruncatedError: The answer ended in the middle.
+            StreamProtocolError: Something came that is no event.
+            ProviderStreamError: The provider reported an error.
+            OpenRouterTimeoutError: The time was up.
+        """
+        event = next(self._pump)
+        self._note(event)
+        return event
+
+    def __enter__(self) -> Self:
+        """The stream itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the connection if the answer is not read to its end."""
+        self.close()
+
+    def close(self) -> None:
+        """End the stream now; safe more than once."""
+        self._pump.close()
+
+    def _note(self, event: E) -> None:
+        """Add an event to what the answer is so far; for children that can say it."""

@@ -12,9 +12,9 @@ from mbxai.errors import (
 from mbxai.openrouter._answer import Answer
 from mbxai.openrouter._completions import completion_of
 from mbxai.openrouter._faults import error_of_answer, origin_of
-from mbxai.openrouter._network import FaultKind, TransportError
+from mbxai.openrouter._lazy_transport import LazyTransport
 from mbxai.openrouter._request import PreparedCall
-from mbxai.openrouter._transport import Transport
+from mbxai.openrouter._transport_error import FaultKind, TransportError
 from mbxai.wire import ChatCompletion
 
 C = TypeVar("C", bound=ChatCompletion)
@@ -41,7 +41,7 @@ _WHAT = {
 }
 
 
-async def exchange(transport: Transport, call: PreparedCall, *, attempt: int) -> Answer:
+async def exchange(transport: LazyTransport, call: PreparedCall, *, attempt: int) -> Answer:
     """Return an answer with a status of success whose body is still to be read.
 
     Args:
@@ -52,6 +52,7 @@ async def exchange(transport: Transport, call: PreparedCall, *, attempt: int) ->
     Raises:
         OpenRouterAPIError: The status says that it failed.
         OpenRouterConnectionError: No answer came.
+        InvalidResponseError: A page came where a stream was asked for.
     """
     _log.debug(
         "Attempt %d: %s %s, %d bytes.", attempt, call.method, call.path, len(call.body or b"")
@@ -62,6 +63,12 @@ async def exchange(transport: Transport, call: PreparedCall, *, attempt: int) ->
         raise_fault(fault)
     _log.debug("Attempt %d: status %d.", attempt, answer.status)
     if answer.status < 300:
+        if answer.media_type == "text/html" and call.headers[b"accept"] == b"text/event-stream":
+            await answer.aclose()
+            raise InvalidResponseError(
+                "A stream was asked for, a page (text/html) came.",
+                **(origin_of(answer.headers) | {"hint": "Check base_url; a proxy may answer."}),
+            )
         return answer
     try:
         body = await answer.read(max_bytes=_MAX_ERROR_BODY_BYTES)

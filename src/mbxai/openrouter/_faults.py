@@ -27,6 +27,7 @@ from mbxai.errors import (
 # Any in this file: error bodies are open JSON.
 _MAX_MESSAGE_CHARS: Final = 1000
 _MAX_BODY_CHARS: Final = 2000
+_MAX_DIGITS: Final = 16
 _MAX_DEPTH: Final = 6
 _MAX_ITEMS: Final = 50
 
@@ -71,6 +72,21 @@ _STATUS_OF_WORD: Final = {
     "invalid_request": 400,
     "invalid_prompt": 400,
     "context_length_exceeded": 400,
+    "max_tokens_exceeded": 400,
+    "token_limit_exceeded": 400,
+    "string_too_long": 400,
+    "content_policy_violation": 400,
+    # Anthropic's words, in answers of `messages`.
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "invalid_request_error": 400,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
 }
 
 
@@ -145,13 +161,16 @@ def error_code(error: Mapping[str, Any]) -> int | str | None:
         return None
     if isinstance(code, float):
         return int(code) if code.is_integer() else str(code)
-    return int(code) if isinstance(code, str) and code.isascii() and code.isdigit() else code
+    if isinstance(code, str):
+        is_number = code.isascii() and code.isdigit() and len(code) < _MAX_DIGITS
+        return int(code) if is_number else _shown_text(code)
+    return None if _is_huge(code) else code
 
 
 def provider_of(error: Mapping[str, Any]) -> str | None:
     """Return the name of the provider that failed, if the error says."""
     name: object = _object(error.get("metadata")).get("provider_name")
-    return name if isinstance(name, str) and name else None
+    return _shown_text(name) if isinstance(name, str) and name else None
 
 
 def error_message(error: Mapping[str, Any]) -> str:
@@ -165,7 +184,7 @@ def error_message(error: Mapping[str, Any]) -> str:
     provider = provider_of(error)
     if raw and raw not in message:
         message = f"{message.rstrip('.')} ({provider}): {raw}" if provider else f"{message}: {raw}"
-    return _capped(redact(message), _MAX_MESSAGE_CHARS)
+    return _shown_text(message)
 
 
 def retry_after(headers: Mapping[str, str], error: Mapping[str, Any] | None = None) -> float | None:
@@ -234,7 +253,12 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    return str(value).strip() if isinstance(value, str | int) else ""
+    return str(value).strip() if isinstance(value, str | int) and not _is_huge(value) else ""
+
+
+def _is_huge(value: object) -> bool:
+    """Whether it is a number that cannot be written, since Python refuses very long ones."""
+    return isinstance(value, int) and value.bit_length() > 64
 
 
 def _raw_message(raw: object) -> str:
@@ -255,16 +279,22 @@ def _shown(value: object, depth: int = 0) -> object:
     """Copy of an error object without private fields and secrets, and bounded in size."""
     if isinstance(value, str):
         return _capped(redact(value), _MAX_BODY_CHARS)
-    if isinstance(value, Mapping | list) and depth >= _MAX_DEPTH:
+    if _is_huge(value) or (isinstance(value, Mapping | list) and depth >= _MAX_DEPTH):
         return "..."
     if isinstance(value, Mapping):
         fields = list(cast("Mapping[str, object]", value).items())[:_MAX_ITEMS]
         return {
-            name: _shown(item, depth + 1) for name, item in fields if name not in _PRIVATE_FIELDS
+            _shown_text(name): _shown(item, depth + 1)
+            for name, item in fields
+            if name not in _PRIVATE_FIELDS
         }
     if isinstance(value, list):
         return [_shown(item, depth + 1) for item in cast("list[object]", value)[:_MAX_ITEMS]]
     return value
+
+
+def _shown_text(text: str) -> str:
+    return _capped(redact(text), _MAX_MESSAGE_CHARS)
 
 
 def _capped(text: str, limit: int) -> str:
@@ -284,7 +314,7 @@ def _seconds(value: object) -> float | None:
 def _date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second one for a time zone without measure
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 

@@ -1,9 +1,7 @@
 """Headers of requests: checked, encoded, merged."""
 
 from collections.abc import Mapping
-from typing import Final, cast
-
-import httpx
+from typing import Final, TypeAlias, cast
 
 from mbxai._version import __version__
 from mbxai.errors import OpenRouterConfigurationError
@@ -18,7 +16,11 @@ STREAM_HEADERS: Final = {"Accept": "text/event-stream", "Accept-Encoding": "iden
 """What a request for a stream says; compression would hold chunks back."""
 
 
-def base_headers(headers: Mapping[str, str]) -> httpx.Headers:
+HeaderFields: TypeAlias = Mapping[bytes, bytes]
+"""Headers of a request, names in lower case."""
+
+
+def base_headers(headers: Mapping[str, str]) -> HeaderFields:
     """Return the headers of every request of a client.
 
     Args:
@@ -27,18 +29,17 @@ def base_headers(headers: Mapping[str, str]) -> httpx.Headers:
     Raises:
         OpenRouterConfigurationError: A name or a value cannot be sent.
     """
-    return with_headers(httpx.Headers(encoded_headers(_BASE_HEADERS)), headers)
+    return with_headers(with_headers({}, _BASE_HEADERS), headers)
 
 
-def with_headers(headers: httpx.Headers, more: Mapping[str, str]) -> httpx.Headers:
+def with_headers(headers: HeaderFields, more: Mapping[str, str]) -> HeaderFields:
     """Return a copy of headers with others merged in, which win.
 
     Raises:
         OpenRouterConfigurationError: A name or a value cannot be sent.
     """
-    merged = httpx.Headers(headers)
-    merged.update(encoded_headers(more))
-    return merged
+    encoded = encoded_headers(more)
+    return {**headers, **{name.lower(): value for name, value in encoded.items()}}
 
 
 def encoded_headers(headers: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -1,5 +1,6 @@
 """Holding requests back on this side, so that the server need not refuse them."""
 
+import heapq
 import math
 import threading
 import time
@@ -56,8 +57,9 @@ class RateLimiter:
         self._tolerance = self._interval * (burst - 1)
         self._clock = clock
         self._sleep = sleep
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.Lock()  # guards the three below
         self._due = -math.inf  # when the next request would be due if all were spaced evenly
+        self._freed: list[float] = []  # places of callers that gave up, a heap
         self._blocked: dict[str, float] = {}
 
     async def wait(self, model: str, *, deadline: float = math.inf) -> None:
@@ -70,10 +72,9 @@ class RateLimiter:
         Raises:
             RateLimitError: The wait would pass the deadline; nothing was sent.
         """
-        is_placed = False
-        while not is_placed:
+        while True:
             left = deadline - anyio.current_time()
-            seconds, is_placed = self._claim(model, left)
+            seconds, place = self._claim(model, left)
             if seconds > left:
                 raise RateLimitError(
                     f"The rate limit lets the next request through in {seconds:.1f} s,"
@@ -83,7 +84,9 @@ class RateLimiter:
                     retry_after=seconds,
                 )
             if seconds > 0:
-                await self._sleep(seconds)
+                await self._sleep_before(place, seconds)
+            if place is not None and not (seconds > 0 and self._is_blocked(model)):
+                return
 
     def note(self, model: str, error: OpenRouterError) -> None:
         """Learn from a failure; anything but a 429 that names its end is ignored.
@@ -105,22 +108,45 @@ class RateLimiter:
             key = _FREE if is_account_limit else model
             self._blocked[key] = max(until, self._blocked.get(key, until))
 
-    def _claim(self, model: str, left: float) -> tuple[float, bool]:
-        """Seconds to wait, and whether a place is taken after them."""
+    async def _sleep_before(self, place: float | None, seconds: float) -> None:
+        try:
+            await self._sleep(seconds)
+        except BaseException:
+            if place is not None and self._interval:  # cancelled: somebody else may have it
+                with self._lock:
+                    heapq.heappush(self._freed, place)
+            raise
+
+    def _is_blocked(self, model: str) -> bool:
+        """Whether a 429 came while a request waited for its place."""
         with self._lock:
             now = self._clock()
-            blocked = max(
-                self._blocked.get(model, now),
-                self._blocked.get(_FREE, now) if model.endswith(_FREE) else now,
-            )
+            return self._blocked_until(model, now) > now
+
+    def _blocked_until(self, model: str, now: float) -> float:
+        return max(
+            self._blocked.get(model, now),
+            self._blocked.get(_FREE, now) if model.endswith(_FREE) else now,
+        )
+
+    def _claim(self, model: str, left: float) -> tuple[float, float | None]:
+        """Seconds to wait, and the place that is taken then; None where one must be asked for."""
+        with self._lock:
+            now = self._clock()
+            blocked = self._blocked_until(model, now)
             if blocked > now:
-                return blocked - now, False
+                return blocked - now, None
+            while self._freed and self._freed[0] < now:
+                heapq.heappop(self._freed)
             # Places are given in the order in which they are asked for.
-            due = max(self._due, now)
+            due = self._freed[0] if self._freed else max(self._due, now)
             seconds = max(0.0, due - self._tolerance - now)
             if seconds <= left:
-                self._due = due + self._interval
-            return seconds, True
+                if self._freed:
+                    heapq.heappop(self._freed)
+                else:
+                    self._due = due + self._interval
+            return seconds, due
 
 
 def _is_positive(value: object) -> bool:

@@ -3,12 +3,11 @@
 import functools
 import ssl
 import sys
-from enum import Enum, auto
 from typing import Any, cast
 
 import httpx
 
-from mbxai._redaction import redact
+from mbxai.openrouter._transport_error import FaultKind, TransportError
 
 
 def foreign_errors() -> tuple[type[Exception], ...]:
@@ -27,29 +26,6 @@ def foreign_errors() -> tuple[type[Exception], ...]:
     if other is not None:
         errors = (*errors, other.HTTPError, other.StreamError, other.InvalidURL)
     return errors
-
-
-class FaultKind(Enum):
-    """What went wrong on the way, as far as it matters for sending again."""
-
-    CONNECT = auto()  # nothing was sent
-    CONNECT_TIMEOUT = auto()  # nothing was sent
-    TLS = auto()  # will fail again
-    PROXY = auto()  # will fail again
-    DROPPED = auto()  # the connection ended before the first byte of an answer
-    READ_TIMEOUT = auto()  # the request may have run
-    BROKEN = auto()  # the connection ended inside the answer
-    GARBLED = auto()  # what came is not HTTP, or not in the encoding it names
-    TOO_LARGE = auto()
-    REDIRECT = auto()  # points to another place
-
-
-class TransportError(Exception):
-    """A failure below the API; clients translate it and keep it as the cause."""
-
-    def __init__(self, kind: FaultKind, reason: str) -> None:
-        super().__init__(redact(reason))
-        self.kind = kind
 
 
 @functools.cache
@@ -83,7 +59,8 @@ def transport_error(error: Exception, *, in_body: bool) -> TransportError:
     """Say what a foreign exception means."""
     cause = error.__cause__
     origin = error
-    if isinstance(cause, Exception) and _package_of(type(cause)) == "aiohttp":
+    is_mapped = _package_of(type(error)) != "aiohttp"
+    if is_mapped and isinstance(cause, Exception) and _package_of(type(cause)) == "aiohttp":
         origin = cause
     if _has_tls_cause(error):
         kind = FaultKind.TLS
@@ -94,7 +71,10 @@ def transport_error(error: Exception, *, in_body: bool) -> TransportError:
         )
     if in_body and kind in {FaultKind.DROPPED, FaultKind.TLS, FaultKind.CONNECT}:
         kind = FaultKind.BROKEN
-    return TransportError(kind, str(origin) or type(origin).__name__)
+    reason = str(origin) or type(origin).__name__
+    if kind is FaultKind.GARBLED:  # what follows the first line quotes what the server sent
+        reason = str(getattr(origin, "message", reason)).partition("\n")[0].rstrip(":")
+    return TransportError(kind, reason)
 
 
 def shown_cause(error: Exception) -> Exception | None:
@@ -102,7 +82,7 @@ def shown_cause(error: Exception) -> Exception | None:
     quoting: tuple[type[Exception], ...] = (httpx.RemoteProtocolError,)
     if (engine := cast("Any", sys.modules.get("aiohttp"))) is not None:
         quoting = (*quoting, engine.ClientResponseError)
-    return None if isinstance(error, quoting) else error
+    return None if issubclass(_as_httpx(type(error)), quoting) else error
 
 
 def _as_httpx(kind: type[Exception]) -> type[Exception]:
@@ -121,5 +101,5 @@ def _has_tls_cause(error: BaseException) -> bool:
     while seen is not None:
         if isinstance(seen, ssl.SSLError):
             return True
-        seen = seen.__cause__
+        seen = seen.__cause__ or seen.__context__  # httpcore leaves it in the context
     return False

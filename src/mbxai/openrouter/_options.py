@@ -25,3 +25,4 @@ class ClientOptions(TypedDict, total=False):
     on_attempt: AttemptObserver | None
     max_request_bytes: int
     max_response_bytes: int
+    max_event_bytes: int

@@ -49,7 +49,7 @@ class AsyncParsedChatStream(AsyncChatStream, Generic[T]):
                 last = value
                 yield value
         whole = (await self.get_final_completion()).choices[0].message.parsed
-        if whole != last:
+        if whole is not None and whole != last:
             yield whole
 
     async def items(self: "AsyncParsedChatStream[list[ItemT]]") -> AsyncGenerator[ItemT]:
@@ -78,7 +78,7 @@ class AsyncParsedChatStream(AsyncChatStream, Generic[T]):
         return self.parsed(await super().get_final_completion())
 
     def parsed(self, completion: ChatCompletion) -> ParsedChatCompletion[T]:
-        """Return a whole answer with its value.
+        """Return a whole answer with its value; there is none where it only calls tools.
 
         Args:
             completion: What the chunks of this stream add up to.
@@ -86,11 +86,14 @@ class AsyncParsedChatStream(AsyncChatStream, Generic[T]):
         Raises:
             OutputError: The answer is no such value.
         """
-        value, repaired = parsed_value(completion, self._output_type)
         # Not subscripted at run time, where pydantic would build a class for each type.
         kind = cast("type[ParsedChatCompletion[T]]", ParsedChatCompletion)
         parsed = kind.from_object(completion.to_dict())
         parsed.set_response(completion.response)
-        parsed.choices[0].message.set_parsed(value, repaired=repaired)
+        message = parsed.choices[0].message
+        message.parsed = cast("T", None)  # a server may send a field of this name
         parsed.set_outcome(strategy=self._strategy)
+        if not message.tool_calls or message.content:  # else a tool of the caller's comes first
+            value, repaired = parsed_value(completion, self._output_type)
+            message.set_parsed(value, repaired=repaired)
         return parsed

@@ -6,7 +6,6 @@ and not by the client: a client that is collected only asks the loop of each poo
 """
 
 import asyncio
-import atexit
 import contextlib
 import importlib
 import os
@@ -197,7 +196,7 @@ class Pools:
                 await pool.aclose()
             else:
                 pool.close_soon()
-        _forget_closed_loops()
+        forget_closed_loops()
 
     async def _open(self, loop: asyncio.AbstractEventLoop, engine: "AiohttpTransport") -> Pool:
         pool = Pool(loop, engine)
@@ -207,7 +206,7 @@ class Pools:
             for known in [known for known in self._by_loop if known.is_closed()]:
                 del self._by_loop[known]
             self._by_loop[loop] = pool
-        _forget_closed_loops()
+        forget_closed_loops()
         # Runs to its first yield without giving way, so no second task opens another pool.
         await pool.open()
         return pool
@@ -218,13 +217,26 @@ def _close_soon(by_loop: dict[asyncio.AbstractEventLoop, Pool]) -> None:
         pool.close_soon()
 
 
-def _forget_closed_loops() -> None:
+def forget_closed_loops() -> None:
+    """Let go of the connections whose event loop is closed."""
     for pool in _open_pools.copy():
         if pool.pid == os.getpid() and pool.loop.is_closed():
             pool.forget()
 
 
-atexit.register(_forget_closed_loops)
+def _keep_for_ever() -> None:
+    """Keep what a forked child has from its parent past the end of all modules.
+
+    Freed at any moment, it would warn of sockets left open, or end the parent's connections.
+    """
+    import ctypes  # noqa: PLC0415  # the child alone needs it
+
+    for pool in _open_pools:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(pool))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_keep_for_ever)
 
 
 async def _engine() -> "type[AiohttpTransport]":

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, cast
 
-import httpx
 from pydantic_core import PydanticSerializationError, to_json
 
 from mbxai.errors import OpenRouterConfigurationError
 from mbxai.openrouter._checks import HEADER_OPTIONS, check_body, option_headers
-from mbxai.openrouter._headers import with_headers
-from mbxai.wire import Message
+from mbxai.openrouter._headers import HeaderFields, with_headers
+from mbxai.wire import MAX_EVENT_BYTES, Message
 
 MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
 MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
@@ -44,13 +43,14 @@ class PreparedCall:
         idle_timeout: Seconds between two chunks of a stream; None for no limit.
         is_repeatable: Whether the request may be sent again although it may have run.
         max_response_bytes: Most bytes of the answer after decompression.
+        max_event_bytes: Most bytes of one event of a stream.
     """
 
     method: str = "POST"
     path: str = CHAT_PATH
     query: Mapping[str, str] | None = None
     body: bytes | None = None
-    headers: httpx.Headers
+    headers: HeaderFields
     model: str = ""
     timeout: float | None = None
     attempt_timeout: float | None = None
@@ -58,6 +58,7 @@ class PreparedCall:
     idle_timeout: float | None = None
     is_repeatable: bool = False
     max_response_bytes: int = MAX_RESPONSE_BYTES
+    max_event_bytes: int = MAX_EVENT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +75,11 @@ class CallDefaults:
         retry_on_timeout: Whether a request that timed out, and may have been billed, is repeated.
         max_request_bytes: Most bytes of a request's body.
         max_response_bytes: Most bytes of an answer.
+        max_event_bytes: Most bytes of one event of a stream.
     """
 
-    headers: httpx.Headers
-    stream_headers: httpx.Headers
+    headers: HeaderFields
+    stream_headers: HeaderFields
     timeout: float | None = 600.0
     attempt_timeout: float | None = None
     first_token_timeout: float | None = None
@@ -85,6 +87,7 @@ class CallDefaults:
     retry_on_timeout: bool = False
     max_request_bytes: int = MAX_REQUEST_BYTES
     max_response_bytes: int = MAX_RESPONSE_BYTES
+    max_event_bytes: int = MAX_EVENT_BYTES
 
 
 def prepare_chat(
@@ -123,8 +126,16 @@ def prepare_chat(
         body=encode_body(body, max_bytes=defaults.max_request_bytes),
         headers=_headers_of(outside, defaults.stream_headers if stream else defaults.headers),
         model=str(body["model"]),
+        max_event_bytes=_max_event_bytes(body, defaults),
         **_limits_of(outside, defaults),
     )
+
+
+def _max_event_bytes(body: Mapping[str, Any], defaults: CallDefaults) -> int:
+    # An image or a piece of speech comes in one event, and may be all there is to the answer.
+    if set(body.get("modalities") or ()) & {"image", "audio"}:
+        return max(defaults.max_event_bytes, defaults.max_response_bytes)
+    return defaults.max_event_bytes
 
 
 class _Limits(TypedDict):
@@ -154,7 +165,7 @@ def _seconds(name: str, given: Mapping[str, Any], default: float | None) -> floa
     return checked_seconds(name, given[name]) if name in given else default
 
 
-def _headers_of(given: Mapping[str, Any], headers: httpx.Headers) -> httpx.Headers:
+def _headers_of(given: Mapping[str, Any], headers: HeaderFields) -> HeaderFields:
     if not given:
         return headers
     more = option_headers(given)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar, cast
 from urllib.parse import quote
 
-import httpx
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from mbxai._redaction import redact
 from mbxai.errors import InvalidResponseError, OpenRouterConfigurationError
 from mbxai.openrouter._answer import Answer
 from mbxai.openrouter._calls import Caller, CallRecord, Received
@@ -31,6 +31,9 @@ R = TypeVar("R")
 QueryValue: TypeAlias = str | int | float | bool | Sequence[str] | None
 """A value of a query: lists are joined by commas, None is left out."""
 
+FormFields: TypeAlias = Mapping[str, str | Sequence[str]]
+"""Fields of a form; a list repeats its field."""
+
 
 class RequestOptions(TypedDict, total=False):
     """What every call of a resource may say besides its own arguments.
@@ -40,12 +43,16 @@ class RequestOptions(TypedDict, total=False):
         extra_query: Parameters of the address; they win.
         extra_headers: HTTP headers of this call; they win over the client's.
         timeout: Seconds for the whole call with its retries; None waits for ever.
+        first_token_timeout: Seconds until the first event of a stream.
+        idle_timeout: Seconds between two events of a stream.
     """
 
     extra_body: Mapping[str, Any]
     extra_query: Mapping[str, QueryValue]
     extra_headers: Mapping[str, str]
     timeout: float | None
+    first_token_timeout: float | None
+    idle_timeout: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,8 @@ class Requester:
         query: Mapping[str, QueryValue] | None = None,
         body: Mapping[str, Any] | None = None,
         options: RequestOptions | None = None,
+        check: Callable[[M], object] | None = None,
+        max_bytes: int | None = None,
     ) -> M:
         """Return the answer to a request as a model.
 
@@ -108,13 +117,18 @@ class Requester:
             query: Parameters of the address.
             body: JSON object to send; values of None are sent as null.
             options: What the caller of a resource said besides.
+            check: Raises the error that an answer with a status of success tells of, so that it
+                is tried again like any other.
+            max_bytes: Most bytes of the answer; None takes the client's limit.
 
         Raises:
             OpenRouterConfigurationError: The request cannot be sent; nothing was.
             OpenRouterError: As for any call.
         """
-        call = self._prepared(method, path, query=query, body=body, options=options)
-        received = await self._caller.run(call, _model_reader(call, result_type))
+        call = self._prepared(
+            method, path, query=query, body=body, options=options, max_bytes=max_bytes
+        )
+        received = await self._caller.run(call, _model_reader(call, result_type, check))
         received.value.set_response(received.response)
         return received.value
 
@@ -124,7 +138,7 @@ class Requester:
         result_type: type[M],
         *,
         files: Mapping[str, Upload],
-        fields: Mapping[str, str] | None = None,
+        fields: FormFields | None = None,
         query: Mapping[str, QueryValue] | None = None,
         options: RequestOptions | None = None,
     ) -> M:
@@ -156,6 +170,7 @@ class Requester:
         body: Mapping[str, Any] | None = None,
         options: RequestOptions | None = None,
         max_bytes: int | None = None,
+        may_be_json: bool = False,
     ) -> BinaryContent:
         """Return the bytes that a request gives.
 
@@ -166,6 +181,7 @@ class Requester:
             body: JSON object to send.
             options: What the caller of a resource said besides.
             max_bytes: Most bytes of the answer; None takes the client's limit.
+            may_be_json: Whether JSON is content like any other, also with an `error` in it.
 
         Raises:
             OpenRouterConfigurationError: The request cannot be sent; nothing was.
@@ -177,7 +193,7 @@ class Requester:
 
         async def receive(answer: Answer, _: CallRecord) -> tuple[bytes, str]:
             content = await read_body(answer, call)
-            if answer.media_type == "application/json":
+            if answer.media_type == "application/json" and not may_be_json:
                 _raise_told_error(content, answer)
             return content, answer.media_type
 
@@ -191,6 +207,7 @@ class Requester:
         *,
         body: Mapping[str, Any],
         options: RequestOptions | None = None,
+        max_event_bytes: int | None = None,
     ) -> Received[R]:
         """Send a request whose answer is a stream of server-sent events.
 
@@ -200,6 +217,7 @@ class Requester:
                 tried again; closes the reader if it fails.
             body: JSON object to send.
             options: What the caller of a resource said besides.
+            max_event_bytes: Most bytes of one event; None takes the client's limit.
 
         Returns:
             What `opened` gave, and the response behind it.
@@ -221,6 +239,7 @@ class Requester:
                 deadline=record.deadline,
                 first_token_timeout=call.first_token_timeout,
                 idle_timeout=call.idle_timeout,
+                max_event_bytes=max_event_bytes or self._caller.defaults.max_event_bytes,
             )
             return await opened(reader)
 
@@ -234,16 +253,23 @@ class Requester:
         query: Mapping[str, QueryValue] | None = None,
         body: Mapping[str, Any] | None = None,
         options: RequestOptions | None = None,
-        form: tuple[Mapping[str, Upload], Mapping[str, str] | None] | None = None,
+        form: tuple[Mapping[str, Upload], FormFields | None] | None = None,
         max_bytes: int | None = None,
         is_stream: bool = False,
     ) -> PreparedCall:
         given: RequestOptions = options or {}
+        if unknown := set(given) - RequestOptions.__annotations__.keys():
+            raise OpenRouterConfigurationError(f"Nothing is called {min(unknown)!r} here.")
         defaults = self._caller.defaults
         headers = defaults.stream_headers if is_stream else defaults.headers
         content: bytes | None = None
         if form is not None:
             content, media_type = _encoded_form(*form)
+            if len(content) > defaults.max_request_bytes:
+                raise OpenRouterConfigurationError(
+                    f"The form has {len(content)} bytes; {defaults.max_request_bytes} are allowed.",
+                    hint="Send less, or raise max_request_bytes.",
+                )
             headers = with_headers(headers, {"Content-Type": media_type})
         elif body is not None:
             extra = checked_mapping("extra_body", given.get("extra_body")) or {}
@@ -258,11 +284,17 @@ class Requester:
             query=_encoded_query({**(query or {}), **extra_query}),
             body=content,
             headers=headers,
+            model=str(body.get("model", "")) if body else "",
             timeout=checked_seconds("timeout", timeout),
             attempt_timeout=defaults.attempt_timeout,
-            first_token_timeout=defaults.first_token_timeout,
-            idle_timeout=defaults.idle_timeout,
-            is_repeatable=method == "GET",
+            first_token_timeout=checked_seconds(
+                "first_token_timeout",
+                given.get("first_token_timeout", defaults.first_token_timeout),
+            ),
+            idle_timeout=checked_seconds(
+                "idle_timeout", given.get("idle_timeout", defaults.idle_timeout)
+            ),
+            is_repeatable=method == "GET" or defaults.retry_on_timeout,
             max_response_bytes=max_bytes or defaults.max_response_bytes,
         )
 
@@ -284,7 +316,7 @@ def path_of(*segments: str) -> str:
 
 
 def _model_reader(
-    call: PreparedCall, result_type: type[M]
+    call: PreparedCall, result_type: type[M], check: Callable[[M], object] | None = None
 ) -> Callable[[Answer, CallRecord], Awaitable[M]]:
     async def receive(answer: Answer, _: CallRecord) -> M:
         body = await read_body(answer, call)
@@ -292,13 +324,17 @@ def _model_reader(
             return result_type.from_object({})
         _raise_told_error(body, answer)
         try:
-            return result_type.from_wire(body)
+            result = result_type.from_wire(body)
         except ValidationError as error:
+            named = redact(answer.media_type)[:60] or "no media type"
             raise InvalidResponseError(
-                f"The answer is no JSON object ({answer.media_type or 'no media type'},"
-                f" {len(body)} bytes).",
+                f"The answer is no JSON object ({named}, {len(body)} bytes).",
                 **origin_of(answer.headers),
             ) from error
+        if check is not None:
+            result.set_response(ResponseInfo(answer.status, answer.headers))
+            check(result)
+        return result
 
     return receive
 
@@ -342,9 +378,7 @@ def _encoded_query(query: Mapping[str, QueryValue]) -> dict[str, str] | None:
     return encoded or None
 
 
-def _encoded_form(
-    files: Mapping[str, Upload], fields: Mapping[str, str] | None
-) -> tuple[bytes, str]:
+def _encoded_form(files: Mapping[str, Upload], fields: FormFields | None) -> tuple[bytes, str]:
     # httpx encodes forms well; a request is only made to read its body.
     parts = {
         name: (file.filename, file.content, file.media_type)
@@ -352,5 +386,7 @@ def _encoded_form(
         else (file.filename, file.content)
         for name, file in files.items()
     }
+    import httpx  # noqa: PLC0415  # slow to load, and not needed before
+
     request = httpx.Request("POST", "http://form.invalid", data=dict(fields or {}), files=parts)
     return request.read(), request.headers["content-type"]

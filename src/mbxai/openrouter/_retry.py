@@ -24,7 +24,7 @@ from mbxai.errors import (
     StreamError,
 )
 from mbxai.openrouter._faults import is_final
-from mbxai.openrouter._network import FaultKind, TransportError
+from mbxai.openrouter._transport_error import FaultKind, TransportError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,7 +131,8 @@ def delay_before(
     """Return the seconds to wait before a retry.
 
     Full jitter: any moment up to the backoff, so that clients that failed together do not come
-    back together. A wait that the server names is kept, with up to a tenth more.
+    back together. A wait that the server names is kept, with up to a tenth more; one of no length
+    says nothing.
 
     Args:
         retry: 1 for the first retry.
@@ -139,8 +140,7 @@ def delay_before(
         policy: Bounds of the backoff.
         uniform: Source of chance.
     """
-    asked = error.retry_after if isinstance(error, OpenRouterAPIError) else None
-    if asked is not None:
+    if asked := _asked_wait(error):
         return asked + uniform(0.0, asked / 10)
     backoff = policy.initial_delay * 2.0 ** min(retry - 1, 32)
     return uniform(0.0, min(backoff, policy.max_delay))
@@ -259,23 +259,22 @@ class _Retries:
         wait = state.upcoming_sleep
         if state.attempt_number > self._policy.max_retries:
             return True
-        if wait > max(_MAX_SERVER_WAIT * 1.1, self._policy.max_delay):
+        if _asked_wait(error) > max(_MAX_SERVER_WAIT, self._policy.max_delay):
             return True
         # An answer that is none may be the rule here, and each of them may have been billed.
-        self._unreadable += _is_unreadable(error)
+        self._unreadable += isinstance(error, InvalidResponseError)
         if self._unreadable > 1:
             return True
         if self._deadline is not None and anyio.current_time() + wait >= self._deadline:
             # A wait that the server asked for is better told by the server's own error.
-            self._is_out_of_time = getattr(error, "retry_after", None) is None
+            self._is_out_of_time = not _asked_wait(error)
             return True
         return self._budget is not None and not self._budget.take()
 
 
-def _is_unreadable(error: BaseException) -> bool:
-    return isinstance(error, InvalidResponseError) and not isinstance(
-        error.__cause__, TransportError
-    )
+def _asked_wait(error: BaseException) -> float:
+    """Seconds that the server asks to wait; 0 where it asks for nothing."""
+    return (error.retry_after or 0.0) if isinstance(error, OpenRouterAPIError) else 0.0
 
 
 def with_retry(

@@ -1,7 +1,8 @@
 """A streamed answer: chunks as they come, and what they add up to."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Final, Generic, NoReturn, Self, TypeVar
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from typing import Any, Final, Generic, NoReturn, Protocol, Self, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,7 +26,7 @@ from mbxai.openrouter._faults import (
     error_message,
     provider_of,
 )
-from mbxai.openrouter._network import FaultKind, TransportError
+from mbxai.openrouter._transport_error import FaultKind, TransportError
 from mbxai.wire import (
     Attempt,
     ChatCompletion,
@@ -39,9 +40,19 @@ from mbxai.wire import (
     StreamEvent,
 )
 
-S = TypeVar("S", bound="AsyncChatStream")
+
+class Closable(Protocol):
+    """A stream that can be ended."""
+
+    async def aclose(self) -> None:
+        """End the stream now; safe more than once."""
+        ...
+
+
+S = TypeVar("S", bound=Closable)
 
 _DONE: Final = b"[DONE]"
+_MAX_EMPTY_CHUNKS: Final = 64
 
 
 class AsyncChatStream:
@@ -55,7 +66,8 @@ class AsyncChatStream:
         """Take over an open answer; `AsyncOpenRouterClient.create` does this."""
         self._reader = reader
         self._events = reader.events
-        self._first: ChatCompletionChunk | None = None
+        self._first: deque[ChatCompletionChunk] = deque()
+        self._is_opening = False
         self._builder = CompletionBuilder()
         self._response = ResponseInfo(reader.answer.status, reader.answer.headers)
         self._has_finish_reason = False
@@ -155,7 +167,7 @@ class AsyncChatStream:
             raise OpenRouterConfigurationError("The stream is being read by another task.")
         self._is_reading = True
         try:
-            chunk, self._first = self._first, None
+            chunk = self._first.popleft() if self._first else None
             if chunk is None and not self._is_over:
                 chunk = await self._next_chunk()
         except BaseException as error:
@@ -182,24 +194,31 @@ class AsyncChatStream:
     async def aclose(self) -> None:
         """End the stream now; safe more than once."""
         self._is_over = True
-        self._first = None
+        self._first.clear()
         self._events.clear()
         await self._reader.aclose()
 
     async def open(self) -> None:
-        """Read up to the first chunk, so that what fails before it can be tried again.
+        """Read up to the first chunk that says something, so that failures before can be retried.
+
+        Many providers begin with a chunk that names the role and nothing else.
 
         Raises:
             OpenRouterAPIError: The first thing that came is an error.
             InvalidResponseError: The stream is empty.
             StreamError: As for reading; nothing was delivered.
         """
+        first, self._is_opening = self._first, True
         try:
-            self._first = await self._next_chunk()
+            while len(first) < _MAX_EMPTY_CHUNKS and (chunk := await self._next_chunk()):
+                first.append(chunk)
+                if _says_something(chunk):
+                    break
         except BaseException:
             await self.aclose()
             raise
-        if self._first is None:
+        self._is_opening = False
+        if not first:
             await self.aclose()
             raise InvalidResponseError("The stream is empty.", **self._origin())
 
@@ -237,9 +256,8 @@ class AsyncChatStream:
         return None
 
     def _taken(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
-        is_first = self._builder.is_empty
         if chunk.error is not None:
-            self._raise_told_error(chunk, error_in({"error": chunk.error}), is_first=is_first)
+            self._raise_told_error(chunk, error_in({"error": chunk.error}))
         for choice in chunk.choices:
             reason = choice.finish_reason
             if reason:
@@ -248,7 +266,7 @@ class AsyncChatStream:
                 told = error_in({"error": choice.error})
                 if told is None and reason == "error":
                     told = {"message": "The provider stopped with an error.", "code": 502}
-                self._raise_told_error(chunk, told, is_first=is_first)
+                self._raise_told_error(chunk, told)
         self._builder.add(chunk)
         if not chunk.choices:  # usage, or debug; consumers index the first choice
             chunk.choices.append(ChunkChoice())
@@ -265,13 +283,11 @@ class AsyncChatStream:
                 **self._stream_error(),
             ) from error
 
-    def _raise_told_error(
-        self, chunk: ChatCompletionChunk, told: dict[str, Any] | None, *, is_first: bool
-    ) -> None:
+    def _raise_told_error(self, chunk: ChatCompletionChunk, told: dict[str, Any] | None) -> None:
         if told is None:
             return
         provider = provider_of(told) or chunk.provider
-        if is_first:
+        if self._is_opening:
             error = api_error(told, self.headers)
             error.provider = provider
             raise error
@@ -314,8 +330,17 @@ class AsyncChatStream:
         }
 
     def _stream_error(self) -> "_StreamErrorFields":
-        partial = None if self._builder.is_empty else self.completion
+        # What says nothing is no part of an answer that could not be thrown away.
+        partial = None if self._is_opening or self._builder.is_empty else self.completion
         return {"partial": partial, **self._origin()}
+
+
+def _says_something(chunk: ChatCompletionChunk) -> bool:
+    return chunk.usage is not None or any(
+        choice.finish_reason
+        or any(getattr(choice.delta, name) for name in choice.delta.model_fields_set - {"role"})
+        for choice in chunk.choices
+    )
 
 
 class _StreamErrorFields(RequestOrigin):
@@ -329,6 +354,10 @@ class AsyncStreamManager(Generic[S]):
         """Keep what opens the stream; nothing is sent yet."""
         self._open_stream = open_stream
         self._stream: S | None = None
+
+    def __await__(self) -> Generator[object, None, S]:
+        """Open the stream without a block; then it is closed by reading it or by `aclose`."""
+        return self.__aenter__().__await__()
 
     async def __aenter__(self) -> S:
         """Send the request; the stream is there when its first chunk is.

@@ -9,6 +9,7 @@ from pydantic import SecretStr, TypeAdapter
 import mbxai.portal as portal
 from mbxai.openrouter._calls import AttemptObserver
 from mbxai.openrouter._client import AsyncOpenRouterClient
+from mbxai.openrouter._http_client import HTTPClient
 from mbxai.openrouter._ladder import Strategy
 from mbxai.openrouter._limiter import RateLimiter
 from mbxai.openrouter._options import ClientOptions
@@ -17,7 +18,6 @@ from mbxai.openrouter._requester import QueryValue, RequestOptions
 from mbxai.openrouter._resource_access import Resources
 from mbxai.openrouter._stream import AsyncStreamManager
 from mbxai.openrouter._sync_stream import ChatStream, ParsedChatStream, StreamManager
-from mbxai.openrouter._transport import HTTPClient
 from mbxai.openrouter.config import OpenRouterConfig
 from mbxai.openrouter.models import OpenRouterModelRegistry
 from mbxai.wire import (
@@ -67,6 +67,7 @@ class OpenRouterClient(Resources):
         ssl_context: ssl.SSLContext | None = None,
         max_request_bytes: int = 64 * 1024 * 1024,
         max_response_bytes: int = 32 * 1024 * 1024,
+        max_event_bytes: int = 1024 * 1024,
     ) -> None:
         """Check the settings; nothing is sent.
 
@@ -98,6 +99,8 @@ class OpenRouterClient(Resources):
             ssl_context: Certificates to trust; None takes certifi's, or SSL_CERT_FILE.
             max_request_bytes: Most bytes of a request's body.
             max_response_bytes: Most bytes of an answer after decompression.
+            max_event_bytes: Most bytes of one event of a stream; where images or speech are asked
+                for, an event may be as large as an answer.
 
         Raises:
             OpenRouterConfigurationError: A setting is missing or impossible.
@@ -121,6 +124,7 @@ class OpenRouterClient(Resources):
             on_attempt=on_attempt,
             max_request_bytes=max_request_bytes,
             max_response_bytes=max_response_bytes,
+            max_event_bytes=max_event_bytes,
             http_client=http_client,
             max_connections=max_connections,
             keepalive_expiry=keepalive_expiry,
@@ -297,7 +301,7 @@ class OpenRouterClient(Resources):
         strategy: Strategy | Literal["auto"] = "auto",
         **params: Any,
     ) -> StreamManager[Any]:
-        """Return the model's answer as it is written, for an `with` block.
+        """Return the model's answer as it is written; use it as a context manager.
 
         The stream has `text_stream`, typed `events()`, the `snapshot` so far and
         `get_final_completion()`; it is closed at the end of the block.

@@ -178,7 +178,7 @@ class ParsedChatStream(ChatStream, Generic[T]):
                 last = value
                 yield value
         whole = self.get_final_completion().choices[0].message.parsed
-        if whole != last:
+        if whole is not None and whole != last:
             yield whole
 
     def items(self: "ParsedChatStream[list[ItemT]]") -> Generator[ItemT]:

@@ -4,35 +4,26 @@ Given a `transport=`, httpx no longer reads the proxy variables, so this file do
 """
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Final, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from pydantic import SecretStr
 
 from mbxai.errors import OpenRouterConfigurationError
-from mbxai.openrouter._answer import Answer, ClientAnswer, PooledAnswer
+from mbxai.openrouter._answer import Answer
 from mbxai.openrouter._connection_use import ConnectionUse, connection_use
-from mbxai.openrouter._network import (
-    FaultKind,
-    TransportError,
-    foreign_errors,
-    shown_cause,
-    transport_error,
-)
+from mbxai.openrouter._http_answers import ClientAnswer, PooledAnswer
+from mbxai.openrouter._http_client import HTTPClient
+from mbxai.openrouter._network import foreign_errors, shown_cause, transport_error
 from mbxai.openrouter._pools import Pools
 from mbxai.openrouter._request import PreparedCall
+from mbxai.openrouter._transport_error import FaultKind, TransportError
 
 if TYPE_CHECKING:
     import ssl
 
-    import httpx2
-
     from mbxai.openrouter._engine import AiohttpBody
-
-# Union, since a quoted type knows no `|` at run time.
-HTTPClient: TypeAlias = Union[httpx.AsyncClient, "httpx2.AsyncClient"]
-"""What `http_client=` takes."""
 
 _MAX_REDIRECTS: Final = 3
 _MAX_KNOWN_URLS: Final = 100
@@ -74,7 +65,7 @@ class Transport:
         self._urls: dict[str, httpx.URL] = {}
         self._pools = Pools(
             is_tls=self._base_url.scheme == "https",
-            proxy=None if http_client is not None else _proxy_for(self._base_url),
+            proxy=None if http_client is not None else proxy_for(self._base_url),
             limits=httpx.Limits(max_connections=max_connections, keepalive_expiry=keepalive_expiry),
             ssl_context=ssl_context,
         )
@@ -83,7 +74,7 @@ class Transport:
         """Send a request and return the answer as soon as its head is there.
 
         A connection that was idle may be closed by the server at the moment at which it is used
-        again. Such a request is sent once more on another connection, as browsers do.
+        again. Such a request is sent once more on a new connection, as browsers do.
 
         Args:
             call: What to send.
@@ -99,7 +90,7 @@ class Transport:
             except TransportError as fault:
                 if fault.kind is not FaultKind.DROPPED or not use.was_reused:
                     raise
-                answer = await self._send_once(call, url, ConnectionUse())
+                answer = await self._send_once(call, url, ConnectionUse(is_new=True))
             if answer.status not in _REDIRECTS[call.method == "GET"]:
                 return answer
             await answer.aclose()
@@ -111,10 +102,9 @@ class Transport:
         await self._pools.aclose()
 
     async def _send_once(self, call: PreparedCall, url: httpx.URL, use: ConnectionUse) -> Answer:
-        authorization = f"Bearer {self._token.get_secret_value()}"
         client = self._injected
         if client is not None:
-            return await _send_with(client, call, url, authorization)
+            return await _send_with(client, call, url, self._token)
         pool = await self._pools.of_this_loop()
         if pool.is_closed:
             raise OpenRouterConfigurationError("The HTTP client is closed.")
@@ -122,16 +112,19 @@ class Transport:
         request = httpx.Request(
             call.method,
             url,
-            headers=call.headers,
+            headers=list(call.headers.items()),
             content=call.body,
             extensions={"timeout": _TIMEOUT_PARTS},
         )
-        request.headers["Authorization"] = authorization
+        # Not through a variable, which error reporters would show.
+        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
         before = connection_use.set(use)
         try:
             response = await pool.engine.handle_async_request(request)
         except foreign_errors() as error:
-            raise transport_error(error, in_body=False) from shown_cause(error)
+            # Without the frames of the engine, whose variables hold the key.
+            cause = shown_cause(error.with_traceback(None))
+            raise transport_error(error, in_body=False) from cause
         finally:
             connection_use.reset(before)
         return PooledAnswer(response, cast("AiohttpBody", response.stream), pool, self._pools)
@@ -140,7 +133,7 @@ class Transport:
         known = self._urls.get(call.path)
         if known is not None and not call.query:
             return known
-        url = self._base_url.join(call.path)
+        url = _without_login(self._base_url.join(call.path))
         if _origin(url) != _origin(self._base_url):  # the key travels with every request
             raise OpenRouterConfigurationError("path leads to another server.")
         if call.query:
@@ -151,7 +144,7 @@ class Transport:
 
     def _redirected(self, url: httpx.URL, location: str) -> httpx.URL:
         try:
-            target = url.join(location)
+            target = _without_login(url.join(location))
         except httpx.InvalidURL as error:
             raise TransportError(FaultKind.REDIRECT, "A redirect to no address.") from error
         if _origin(target) != _origin(self._base_url):
@@ -163,7 +156,7 @@ class Transport:
 
 
 async def _send_with(
-    client: httpx.AsyncClient, call: PreparedCall, url: httpx.URL, authorization: str
+    client: httpx.AsyncClient, call: PreparedCall, url: httpx.URL, token: SecretStr
 ) -> Answer:
     if client.is_closed:
         raise OpenRouterConfigurationError("The HTTP client is closed.")
@@ -173,10 +166,10 @@ async def _send_with(
         call.method,
         str(url),
         content=call.body,
-        headers=call.headers.raw,
+        headers=list(call.headers.items()),
         extensions={"timeout": _TIMEOUT_PARTS} if unset else {},
     )
-    request.headers["Authorization"] = authorization
+    request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
     try:
         response = await client.send(request, auth=None, stream=True, follow_redirects=False)
     except foreign_errors() as error:
@@ -184,15 +177,24 @@ async def _send_with(
     return ClientAnswer(response)
 
 
+def _without_login(url: httpx.URL) -> httpx.URL:
+    """The address without a name and a password, which HTTP clients would send for the key."""
+    return url.copy_with(username=None, password=None) if url.userinfo else url
+
+
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     default = {"http": 80, "https": 443}.get(url.scheme)
     return url.scheme, url.host, url.port or default
 
 
-def _proxy_for(base_url: httpx.URL) -> httpx.Proxy | None:
-    """The proxy that the environment names for this address."""
+def proxy_for(base_url: httpx.URL) -> httpx.Proxy | None:
+    """Return the proxy that the environment names for an address.
+
+    Raises:
+        OpenRouterConfigurationError: It cannot be used.
+    """
     # Plain http is for loopback only, and through a proxy the key would leave the machine.
-    if base_url.scheme != "https" or proxy_bypass(base_url.host):
+    if base_url.scheme != "https" or proxy_bypass(base_url.netloc.decode("ascii")):
         return None
     proxies = getproxies()
     address = proxies.get("https") or proxies.get("all")
@@ -211,5 +213,4 @@ def _proxy_for(base_url: httpx.URL) -> httpx.Proxy | None:
         return httpx.Proxy(url)
     # As a header, since the engine's own way of passing a password on is deprecated.
     login = b64encode(f"{url.username}:{url.password}".encode()).decode()
-    bare = url.copy_with(username=None, password=None)
-    return httpx.Proxy(bare, headers={"Proxy-Authorization": f"Basic {login}"})
+    return httpx.Proxy(_without_login(url), headers={"Proxy-Authorization": f"Basic {login}"})

@@ -81,6 +81,7 @@ class _Call:
     name: str = ""
     arguments: list[str] = field(default_factory=list[str])
     index: int | None = None
+    extra: WireObject = field(default_factory=dict[str, Any])
 
     def is_whole(self) -> bool:
         """Whether the arguments are complete JSON already."""
@@ -110,6 +111,8 @@ class _Calls:
         call.name = call.name or function.name or ""
         if function.arguments:
             call.arguments.append(function.arguments)
+        if delta.model_extra:  # such as signatures that must go back with the call
+            _keep_last(call.extra, delta.model_extra)
 
     def _call_of(self, delta: ToolCallDelta) -> _Call:
         same_index = None if delta.index is None else self._by_index.get(delta.index)
@@ -250,6 +253,7 @@ class _ChoiceParts:
         if self.calls.calls:
             message["tool_calls"] = [
                 {
+                    **call.extra,
                     "id": call.id,
                     "type": call.type,
                     "function": {"name": call.name, "arguments": "".join(call.arguments)},

@@ -231,6 +231,11 @@ class ChatCompletion(WireResult):
     openrouter_metadata: WireObject | None = None
 
     @property
+    def generation_id(self) -> str | None:
+        """OpenRouter's id for `GET /generation`: the `X-Generation-Id` header, else `id`."""
+        return super().generation_id or self.id or None
+
+    @property
     def total_usage(self) -> Usage | None:
         """Tokens and cost of all answers that this call paid for; here of the only one."""
         return self.usage

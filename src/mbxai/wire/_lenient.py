@@ -6,6 +6,8 @@ there is nothing to say) counts as absent; the object as it came stays available
 
 import copy
 import json
+import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
@@ -20,8 +22,13 @@ _MAX_REPAIRS = 4
 class WireModel(BaseModel):
     """Base of all that arrives: unknown fields are kept, input never shows in an error."""
 
+    # A cost that is no number would pass every budget, since nothing is greater than it.
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="allow", hide_input_in_errors=True, defer_build=True, protected_namespaces=()
+        extra="allow",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        defer_build=True,
+        protected_namespaces=(),
     )
 
     @classmethod
@@ -105,15 +112,26 @@ def _repaired(cls: type[W], raw: object, problem: ValidationError) -> W:
 
 def _loads(data: bytes) -> object:
     try:
-        return from_json(data)
+        return from_json(data, allow_inf_nan=False)
     except ValueError:
         pass
     try:
-        # Half of a surrogate pair is no text, but no reason to lose the rest of an answer.
-        loose = json.dumps(json.loads(data), ensure_ascii=False)
+        # Half of a surrogate pair is no text, and NaN is no JSON, but neither is a reason to lose
+        # the rest of an answer.
+        value = json.loads(data, parse_constant=_nothing, parse_float=_finite)
+        loose = json.dumps(value, ensure_ascii=False)
         return from_json(loose.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
     except (ValueError, RecursionError):
         return None
+
+
+def _nothing(_word: str) -> None:
+    return None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 _raw_classes: dict[type[WireModel], type[WireModel]] = {}
@@ -128,8 +146,22 @@ def _raw_class(cls: type[W]) -> type[W]:
         return cls
     made = _raw_classes.get(cls)
     if made is None:
-        made = _raw_classes[cls] = type(cls.__name__, (KeepsRaw, cls), {"__module__": __name__})
+        namespace = {"__module__": __name__, "__reduce__": _reducer(cls)}
+        made = _raw_classes[cls] = type(cls.__name__, (KeepsRaw, cls), namespace)
     return cast("type[W]", made)
+
+
+def _reducer(cls: type[WireModel]) -> Callable[[WireModel], tuple[object, ...]]:
+    # Nothing can be imported under the name of a class that is made here.
+    def reduce(model: WireModel) -> tuple[object, ...]:
+        return _empty, (cls,), model.__getstate__()
+
+    return reduce
+
+
+def _empty(cls: type[W]) -> W:
+    made = _raw_class(cls)
+    return made.__new__(made)
 
 
 def _repair(payload: object, problem: ValidationError) -> None:

@@ -93,7 +93,7 @@ class ParsedChatCompletion(ChatCompletion, Generic[T]):
             usage: Of all its answers.
         """
         copy = super().with_usage(usage)
-        copy._total_usage = usage
+        copy._total_usage = usage  # noqa: SLF001  # of this very class
         return copy
 
     def set_outcome(self, *, strategy: str, earlier: Sequence[ChatCompletion] = ()) -> None:

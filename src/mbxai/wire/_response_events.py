@@ -76,14 +76,18 @@ class ResponseEvent(WireModel):
 
 
 class ResponseBuilder:
-    """Adds up the events of a response."""
+    """Adds up the events of a response.
+
+    Attributes:
+        is_whole: Whether the event that ends the response has come.
+    """
 
     def __init__(self) -> None:
         """Start before the first event."""
         self._response: Response | None = None
         self._items: dict[int, WireObject] = {}
         self._deltas: dict[tuple[int, str, int], list[str]] = {}
-        self._has_end = False
+        self.is_whole: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -97,9 +101,10 @@ class ResponseBuilder:
 
     def add(self, event: ResponseEvent) -> None:
         """Take the next event."""
+        self.is_whole = self.is_whole or event.is_end
         if event.response is not None:
-            self._response = event.response
-            self._has_end = event.is_end
+            # Of the object as it came: an odd field is kept by the outermost model only.
+            self._response = Response.from_object(event.to_dict()["response"])
         index = event.output_index or 0
         if event.type in _PART_DELTAS:
             place = event.summary_index if "summary" in event.type else event.content_index

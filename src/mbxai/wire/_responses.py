@@ -5,8 +5,7 @@ Sources: OpenRouter's published `OpenResponsesResult` and recorded traffic, whic
 that the schema requires (`status`) and sends an empty `output_text` beside an output with text.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, cast
 
 from pydantic import Field
 
@@ -153,8 +152,8 @@ class Response(WireResult):
 
     id: str = ""
     object: str = ""
-    created_at: float | None = None
-    completed_at: float | None = None
+    created_at: int | None = None
+    completed_at: int | None = None
     model: str = ""
     status: str | None = None
     output: list[OutputItem] = Field(default_factory=list[OutputItem])
@@ -164,6 +163,11 @@ class Response(WireResult):
     error_type: str | None = None
     service_tier: str | None = None
     openrouter_metadata: WireObject | None = None
+
+    @property
+    def generation_id(self) -> str | None:
+        """OpenRouter's id for `GET /generation`: the `X-Generation-Id` header, else `id`."""
+        return super().generation_id or self.id or None
 
     @property
     def output_text(self) -> str:
@@ -186,12 +190,12 @@ class Response(WireResult):
         came, which thoughts and arguments must be; a message without a status, which is refused,
         gets one.
         """
-        sent: Any = self.to_dict().get("output")
-        items: list[Any] = sent if isinstance(sent, list) else []
-        return [_as_input(item) for item in items if isinstance(item, Mapping)]
+        sent: object = self.to_dict().get("output")
+        items = cast("list[object]", sent) if isinstance(sent, list) else []
+        return [_as_input(cast("WireObject", item)) for item in items if isinstance(item, dict)]
 
 
-def _as_input(item: Mapping[str, Any]) -> WireObject:
+def _as_input(item: WireObject) -> WireObject:
     if item.get("type") == "message" and not item.get("status"):
         return {**item, "status": "completed"}
-    return dict(item)
+    return item

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import PrivateAttr
 
@@ -88,9 +87,8 @@ class WireResult(KeepsRaw):
 
     @property
     def generation_id(self) -> str | None:
-        """OpenRouter's id for `GET /generation`: the `X-Generation-Id` header, else `id`."""
-        own: Any = getattr(self, "id", None)
-        return self.response.generation_id or (own if isinstance(own, str) and own else None)
+        """OpenRouter's id for `GET /generation` (`X-Generation-Id`), if it sent one."""
+        return self.response.generation_id
 
     @property
     def attempts(self) -> int:

@@ -49,7 +49,7 @@ def test_the_extra_body_wins_and_transport_options_stay_out():
     body = json.loads(call.body)
     assert (body["temperature"], body["model"]) == (2, "c/d")
     assert set(body) == {"model", "messages", "temperature"}
-    assert (call.headers["x-a"], call.headers["x-title"], call.timeout) == ("b", "test", 3.0)
+    assert (call.headers[b"x-a"], call.headers[b"x-title"], call.timeout) == (b"b", b"test", 3.0)
 
 
 def test_the_default_timeout_is_replaced_by_none_only_when_said():
@@ -128,8 +128,8 @@ def test_contradictory_parameters_are_refused_also_in_the_extra_body():
 
 def test_header_options_become_headers_and_stay_out_of_the_body():
     call = prepared(cache=True, cache_ttl=60)
-    assert call.headers["x-openrouter-cache"] == "true"
-    assert call.headers["x-openrouter-cache-ttl"] == "60"
+    assert call.headers[b"x-openrouter-cache"] == b"true"
+    assert call.headers[b"x-openrouter-cache-ttl"] == b"60"
     assert set(json.loads(call.body)) == {"model", "messages"}
 
 
@@ -145,3 +145,8 @@ def test_the_words_nan_and_infinity_may_be_written():
         "NaN and Infinity"
         in prepared([{"role": "user", "content": "NaN and Infinity"}]).body.decode()
     )
+
+
+def test_an_event_may_be_large_where_images_are_asked_for():
+    assert prepared(stream=True).max_event_bytes == 1024 * 1024
+    assert prepared(stream=True, modalities=["image", "text"]).max_event_bytes == 32 * 1024 * 1024

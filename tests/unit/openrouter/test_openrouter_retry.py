@@ -18,7 +18,7 @@ from mbxai.openrouter._retry import (
     is_retryable,
     run_with_retry,
 )
-from mbxai.openrouter._transport import FaultKind, TransportError
+from mbxai.openrouter._transport_error import FaultKind, TransportError
 from mbxai.openrouter.client import with_retry
 from mbxai.wire import ChatCompletion
 
