@@ -10,7 +10,7 @@ import functools
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
 import anyio
@@ -53,7 +53,7 @@ class AiohttpBody(httpx.AsyncByteStream):
 
     def unread(self) -> bytes:
         """Return what had arrived when the connection broke; the engine itself withholds it."""
-        content = self._content
+        content: Any = self._content  # Any: there is no public way to what it withholds
         return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001
 
     @property
