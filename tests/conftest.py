@@ -4,7 +4,18 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from support import services
+from support import sent_requests, services
+
+sent_requests.watch()
+
+
+@pytest.fixture(autouse=True)
+def _requests_fit_the_published_schema(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What clients send is what OpenRouter's document says; tests of the fake send anything."""
+    with sent_requests.checked() as problems:
+        yield
+    if not request.node.path.name.startswith("test_testing_"):
+        assert problems == []
 
 
 @pytest.fixture(autouse=True)

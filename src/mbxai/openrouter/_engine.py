@@ -54,7 +54,7 @@ class AiohttpBody(httpx.AsyncByteStream):
     def unread(self) -> bytes:
         """Return what had arrived when the connection broke; the engine itself withholds it."""
         content: Any = self._content  # Any: there is no public way to what it withholds
-        return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001
+        return content._read_nowait(-1) if getattr(content, "_buffer", None) else b""  # noqa: SLF001
 
     @property
     def is_at_end(self) -> bool:
@@ -164,7 +164,7 @@ class _Connection(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End what is still being read."""
-        payload = self._payload
+        payload = getattr(self, "_payload", None)
         super().connection_lost(exc)
         if payload is not None and not payload.is_eof() and payload.exception() is None:
             payload.set_exception(aiohttp.ClientPayloadError("The body is not complete"))

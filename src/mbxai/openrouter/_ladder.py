@@ -11,17 +11,15 @@ structured outputs), so a strategy is tried before anything is looked up.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from mbxai.errors import OpenRouterAPIError, OpenRouterConfigurationError
 from mbxai.openrouter._prompts import ANSWER_TOOL_DESCRIPTION, schema_instructions
-from mbxai.wire import MessageParam
+from mbxai.wire import MessageParam, Strategy
 from mbxai.wire._output_type import OutputType
 
 # Any in this file: parameters and messages are open JSON of the wire.
 
-Strategy: TypeAlias = Literal["json_schema", "tool", "json_object", "prompted"]
-"""How a typed answer is asked for."""
 
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 

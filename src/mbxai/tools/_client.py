@@ -21,6 +21,7 @@ from mbxai.wire import (
     Messages,
     ParsedChatCompletion,
     ParseParams,
+    Strategy,
     ToolDefinition,
     ToolInfo,
     ToolResult,
@@ -294,6 +295,7 @@ class AsyncToolClient:
         model: str | None = None,
         use_tools: bool = True,
         max_rounds: int = MAX_ROUNDS,
+        strategy: Strategy | Literal["auto"] = "auto",
         max_validation_retries: int | None = None,
         context: ToolContext[Any] | None = None,
         **params: Unpack[ParseParams],
@@ -309,6 +311,7 @@ class AsyncToolClient:
             model: Which model; None means the wrapped client's own.
             use_tools: Whether the tools may be used; False makes the structured call alone.
             max_rounds: How many rounds of tool calls there may be, at least 1.
+            strategy: How the type is asked for; see the OpenRouter client.
             max_validation_retries: How often an answer that does not fit is asked for again; None
                 leaves it to the wrapped client.
             context: What surrounds the tool calls: `deps`, `secrets`, session.
@@ -329,7 +332,7 @@ class AsyncToolClient:
             messages=conversation.messages,
             response_format=response_format,
             model=model,
-            **self._port.retries_of(max_validation_retries),
+            **self._port.typed_options(strategy, max_validation_retries),
             **_without_tools(params),
         )
         if not isinstance(answer, ChatCompletion):

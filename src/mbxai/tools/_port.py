@@ -48,16 +48,23 @@ class ModelPort:
         """Call `parse` as it is; blocking ones run in a worker thread."""
         return await self._call("parse", request)
 
-    def retries_of(self, max_validation_retries: int | None) -> dict[str, int]:
-        """Return the argument that bounds the retries of `parse`, if the client knows it.
+    def typed_options(self, strategy: str, max_validation_retries: int | None) -> dict[str, Any]:
+        """Return the arguments for typed output that the client's `parse` knows.
 
         Args:
+            strategy: As the caller said; "auto" says nothing.
             max_validation_retries: As the caller said; None says nothing.
         """
         method: object = getattr(self.client, "parse", None)
-        if max_validation_retries is None or not knows_argument(method, "max_validation_retries"):
-            return {}
-        return {"max_validation_retries": max_validation_retries}
+        said = {
+            "strategy": None if strategy == "auto" else strategy,
+            "max_validation_retries": max_validation_retries,
+        }
+        return {
+            name: value
+            for name, value in said.items()
+            if value is not None and knows_argument(method, name)
+        }
 
     async def complete(self, **request: Any) -> ChatCompletion:
         """Return one whole answer.

@@ -21,6 +21,7 @@ from mbxai.wire import (
     Messages,
     ParsedChatCompletion,
     ParseParams,
+    Strategy,
     ToolDefinition,
     ToolInfo,
     ToolResult,
@@ -305,6 +306,7 @@ class ToolClient:
         model: str | None = None,
         use_tools: bool = True,
         max_rounds: int = MAX_ROUNDS,
+        strategy: Strategy | Literal["auto"] = "auto",
         max_validation_retries: int | None = None,
         context: ToolContext[Any] | None = None,
         **params: Unpack[ParseParams],
@@ -320,6 +322,7 @@ class ToolClient:
             model: Which model; None means the wrapped client's own.
             use_tools: Whether the tools may be used; False makes the structured call alone.
             max_rounds: How many rounds of tool calls there may be, at least 1.
+            strategy: How the type is asked for; see the OpenRouter client.
             max_validation_retries: How often an answer that does not fit is asked for again; None
                 leaves it to the wrapped client.
             context: What surrounds the tool calls: `deps`, `secrets`, session.
@@ -340,6 +343,7 @@ class ToolClient:
             model=model,
             use_tools=use_tools,
             max_rounds=max_rounds,
+            strategy=strategy,
             max_validation_retries=max_validation_retries,
             context=context,
             **params,

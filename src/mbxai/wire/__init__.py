@@ -30,7 +30,7 @@ from mbxai.wire._completion import (
 from mbxai.wire._lenient import WireModel, WireObject
 from mbxai.wire._messages import FunctionDefinition, MessageParam, Messages, ToolDefinition
 from mbxai.wire._output_type import OutputType, output_type_of
-from mbxai.wire._params import CompletionParams, ParseParams
+from mbxai.wire._params import CompletionParams, ParseParams, Strategy
 from mbxai.wire._parsed import (
     ParsedChatCompletion,
     ParsedChoice,
@@ -95,6 +95,7 @@ __all__ = [
     "SSEDecoder",
     "ServerSentEvent",
     "ServerToolUse",
+    "Strategy",
     "StreamEvent",
     "TextDelta",
     "ToolCallArgumentsDelta",

@@ -5,7 +5,7 @@
 # ruff: noqa: PYI051
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from mbxai.wire._output_params import (
     AudioParams,
@@ -192,3 +192,7 @@ class CompletionParams(ParseParams, total=False):
     """
 
     response_format: ResponseFormat | Mapping[str, Any]
+
+
+Strategy: TypeAlias = Literal["json_schema", "tool", "json_object", "prompted"]
+"""How a typed answer is asked for."""
