@@ -112,9 +112,11 @@ class OpenRouterError(MBXAIError):
         generation_id: OpenRouter's id of the generation (`X-Generation-Id`), if one came back.
         attempts: How many times the request was sent.
         history: Every attempt with its outcome and the wait after it.
+        completions: Answers of the same call that came before it failed, and were paid for.
     """
 
     history: "tuple[Attempt, ...]" = ()
+    completions: "tuple[ChatCompletion, ...]" = ()
 
     def __init__(
         self,
@@ -125,7 +127,6 @@ class OpenRouterError(MBXAIError):
         generation_id: str | None = None,
         attempts: int = 0,
     ) -> None:
-        """Keep what identifies the request."""
         super().__init__(message, hint=hint)
         self.request_id = request_id
         self.generation_id = generation_id
@@ -141,7 +142,9 @@ class OpenRouterConnectionError(OpenRouterError):
 
 
 class OpenRouterTimeoutError(OpenRouterConnectionError, TimeoutError):
-    """The time given to a call was up."""
+    """The time given to a call was up; `partial` is what a stream had given until then."""
+
+    partial: "ChatCompletion | None" = None
 
 
 class OpenRouterAPIError(OpenRouterError):
@@ -286,9 +289,7 @@ class OutputError(OpenRouterError):
         """Keep the completions."""
         super().__init__(message, **origin)
         self.completion = completion
-        if not completions and completion is not None:
-            completions = (completion,)
-        self.completions = completions
+        self.completions = completions or (() if completion is None else (completion,))
         self.total_usage = total_usage
 
 

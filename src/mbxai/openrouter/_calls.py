@@ -21,9 +21,10 @@ from mbxai.wire import Attempt, ResponseInfo
 R = TypeVar("R")
 
 AttemptObserver: TypeAlias = Callable[[Attempt], Awaitable[None] | None]
-"""Called after each attempt; an exception of it is logged and changes nothing."""
+"""Called after each attempt, for a second at most; an exception of it is logged and no more."""
 
 _log = get_logger(__name__)
+_OBSERVER_SECONDS: Final = 1.0
 _CANCELLED: Final = "cancelled"
 _FOREVER: Final = float("inf")
 
@@ -106,6 +107,7 @@ class Caller:
             OpenRouterError: As the attempts failed.
         """
         record = CallRecord()
+        received: Received[R] | None = None
         with anyio.move_on_after(call.timeout) as scope:
             record.deadline = scope.deadline
 
@@ -113,18 +115,23 @@ class Caller:
                 return await self._attempt(call, receive, record, number)
 
             try:
-                return await run_with_retry(
+                received = await run_with_retry(
                     attempt,
                     self.policy,
                     deadline=scope.deadline,
                     budget=self.budget,
                     is_repeatable=call.is_repeatable,
+                    is_effect=call.is_effect,
                     on_wait=record.note_wait,
                 )
             except OpenRouterError as error:
                 error.attempts = len(record.history)  # the limiter may have let nothing through
                 error.history = tuple(record.history)
                 raise
+        if received is not None:
+            if self.on_attempt is not None:  # outside the call's time, which it must not cost
+                await _tell(self.on_attempt, record.history[-1])
+            return received
         timeout = OpenRouterTimeoutError(
             f"No whole answer came within {call.timeout} s.",
             hint="Raise timeout=, or stream the answer.",
@@ -171,7 +178,7 @@ class Caller:
                 request_id=(failure.request_id if failure else None) or response.request_id,
             )
             record.history.append(attempt)
-            if self.on_attempt is not None and outcome != _CANCELLED:
+            if self.on_attempt is not None and failure is not None:
                 await _tell(self.on_attempt, attempt)
         return Received(value, record.response())
 
@@ -182,15 +189,20 @@ class Caller:
         record: CallRecord,
         number: int,
     ) -> R:
-        if call.attempt_timeout is None:
+        limit, name = call.attempt_timeout, "attempt_timeout"
+        # From the moment of sending: a server may hold back the head as well.
+        first = call.first_token_timeout if call.is_stream else None
+        if first is not None and (limit is None or first < limit):
+            limit, name = first, "first_token_timeout"
+        if limit is None:
             record.answer = await exchange(self.transport, call, attempt=number)
             return await receive(record.answer, record)
-        with anyio.move_on_after(call.attempt_timeout):
+        with anyio.move_on_after(limit):
             record.answer = await exchange(self.transport, call, attempt=number)
             return await receive(record.answer, record)
         raise OpenRouterTimeoutError(
-            f"No answer came within the {call.attempt_timeout} s of one attempt.",
-            hint="Raise attempt_timeout=.",
+            f"No {'chunk' if call.is_stream else 'answer'} came within {limit} s.",
+            hint=f"Raise {name}=.",
         )
 
 
@@ -198,6 +210,8 @@ async def _tell(observer: AttemptObserver, attempt: Attempt) -> None:
     try:
         told = observer(attempt)
         if inspect.isawaitable(told):
-            await told
+            # Beside the call's own time, which would be over for a slow observer's sake.
+            with anyio.move_on_after(_OBSERVER_SECONDS, shield=True):
+                await told
     except Exception:  # noqa: BLE001  # foreign code, which must not cost an answer
         _log.exception("The observer of attempts failed.")

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from pydantic import SecretStr, TypeAdapter
 
+from mbxai.errors import OpenRouterConfigurationError
 from mbxai.openrouter._calls import AttemptObserver
 from mbxai.openrouter._core import ClientCore, ClientSettings, ConnectionSettings
 from mbxai.openrouter._http_client import HTTPClient
@@ -313,6 +314,8 @@ class AsyncOpenRouterClient(AsyncResources):
                     messages, response_format, model, params, strategy=strategy
                 )
             )
+        if strategy != "auto":
+            raise OpenRouterConfigurationError("strategy needs a type as response_format.")
         if response_format is not None:
             params["response_format"] = response_format
         return AsyncStreamManager[AsyncChatStream](

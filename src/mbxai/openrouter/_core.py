@@ -12,7 +12,6 @@ from mbxai._settings import openrouter_settings
 from mbxai.errors import (
     InvalidResponseError,
     OpenRouterConfigurationError,
-    OpenRouterTimeoutError,
 )
 from mbxai.openrouter._answer import Answer
 from mbxai.openrouter._calls import AttemptObserver, Caller, CallRecord, Received
@@ -26,11 +25,15 @@ from mbxai.openrouter._http_client import HTTPClient
 from mbxai.openrouter._ladder import Strategy, request_changes
 from mbxai.openrouter._lazy_transport import LazyTransport
 from mbxai.openrouter._limiter import RateLimiter
+from mbxai.openrouter._options import ClientOptions
 from mbxai.openrouter._parsed_stream import AsyncParsedChatStream
 from mbxai.openrouter._request import (
+    MAX_REQUEST_BYTES,
+    MAX_RESPONSE_BYTES,
     CallDefaults,
     PreparedCall,
     checked_mapping,
+    checked_messages,
     checked_seconds,
     prepare_chat,
 )
@@ -41,12 +44,13 @@ from mbxai.openrouter._stream import AsyncChatStream
 from mbxai.openrouter._typed import check_typed_options, checked_output_type, complete_typed
 from mbxai.openrouter.config import DEFAULT_HEADERS, OpenRouterConfig
 from mbxai.openrouter.models import OpenRouterModel, model_slug
-from mbxai.wire import ChatCompletion, MessageParam, Messages, ParsedChatCompletion
+from mbxai.wire import MAX_EVENT_BYTES, ChatCompletion, MessageParam, ParsedChatCompletion
 
 C = TypeVar("C", bound=ChatCompletion)
 S = TypeVar("S", bound=AsyncChatStream)
 
 # Any in this file: parameters are open JSON of the wire.
+_LEAST_SECONDS: Final = 0.001  # of a call whose time is up, so that it says so itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +73,9 @@ class ClientSettings:
     default_params: Mapping[str, Any] | None = None
     rate_limiter: RateLimiter | None = None
     on_attempt: AttemptObserver | None = None
-    max_request_bytes: int = 64 * 1024 * 1024
-    max_response_bytes: int = 32 * 1024 * 1024
-    max_event_bytes: int = 1024 * 1024
+    max_request_bytes: int = MAX_REQUEST_BYTES
+    max_response_bytes: int = MAX_RESPONSE_BYTES
+    max_event_bytes: int = MAX_EVENT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +174,11 @@ class ClientCore:
             OpenRouterConfigurationError: A setting is impossible.
         """
         merged = dict(changes)
+        if unknown := merged.keys() - ClientOptions.__annotations__.keys():
+            raise OpenRouterConfigurationError(
+                f"{min(unknown)} is no option.",
+                hint=f"Options are: {', '.join(sorted(ClientOptions.__annotations__))}.",
+            )
         for name, old in (
             ("default_headers", self.config.default_headers),
             ("default_params", self._params),
@@ -229,32 +238,39 @@ class ClientCore:
         # Not subscripted at run time, where pydantic would build a class for each type.
         kind = cast("type[ParsedChatCompletion[Any]]", ParsedChatCompletion)
         slug = self._slug(model)
+        given = self._with_defaults(params)
+        timeout = checked_seconds("timeout", given.get("timeout", self.settings.timeout))
+        # One time for all answers, those that do not fit included.
+        deadline = None if timeout is None else anyio.current_time() + timeout
 
         async def complete(
             said: Sequence[MessageParam], asked: Mapping[str, Any]
         ) -> ParsedChatCompletion[Any]:
-            return await self._completion(self._prepare(said, model, asked, is_stream=False), kind)
+            if deadline is not None:
+                left = deadline - anyio.current_time()
+                asked = {**asked, "timeout": max(left, _LEAST_SECONDS)}
+            call = self._prepare(said, model, asked, is_stream=False)
+            try:
+                return await self._completion(call, kind)
+            except OpenRouterTimeoutError as error:
+                if deadline is not None and anyio.current_time() >= deadline:
+                    error.message = f"No answer that fits came within {timeout} s."
+                raise
 
-        given = self._with_defaults(params)
-        timeout = checked_seconds("timeout", given.get("timeout", self.settings.timeout))
-        with anyio.move_on_after(timeout):  # over all answers, those that do not fit included
-            return await complete_typed(
-                complete,
-                lambda: self._shared.capabilities.of_model(slug, self.requester),
-                cast("Messages", messages),
-                response_format,
-                given,
-                strategy=strategy,
-                max_validation_retries=(
-                    self.settings.max_validation_retries
-                    if max_validation_retries is None
-                    else max_validation_retries
-                ),
-                memory=self._shared.memory,
-                model=slug,
-            )
-        raise OpenRouterTimeoutError(
-            f"No answer that fits came within {timeout} s.", hint="Raise timeout=."
+        return await complete_typed(
+            complete,
+            lambda: self._shared.capabilities.of_model(slug, self.requester),
+            checked_messages(messages),
+            response_format,
+            given,
+            strategy=strategy,
+            max_validation_retries=(
+                self.settings.max_validation_retries
+                if max_validation_retries is None
+                else max_validation_retries
+            ),
+            memory=self._shared.memory,
+            model=slug,
         )
 
     async def open_stream(
@@ -281,7 +297,7 @@ class ClientCore:
         if way == "tool":
             way = "json_object"  # arguments of a tool are no text that could be followed
         given = self._with_defaults(params)
-        said, asked = request_changes(way, output_type, given, cast("Messages", messages))
+        said, asked = request_changes(way, output_type, given, checked_messages(messages))
 
         def make(reader: EventReader) -> AsyncParsedChatStream[Any]:
             return AsyncParsedChatStream[Any](reader, output_type, way)

@@ -143,6 +143,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             auto_decompress=False,
             trust_env=False,
         )
+        # What is sent again is decided above; by itself it would repeat a DELETE, unseen.
+        self._session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return self._session
 
     def _url(self, url: httpx.URL) -> URL:

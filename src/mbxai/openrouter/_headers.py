@@ -57,6 +57,8 @@ def encoded_headers(headers: Mapping[str, str]) -> dict[bytes, bytes]:
             or not name.replace("-", "").replace("_", "").isalnum()
         ):
             raise OpenRouterConfigurationError(f"{name!r} is no name of a header.")
+        if name.lower() == "authorization":
+            raise OpenRouterConfigurationError("Authorization is made of the key; pass token=.")
         if not isinstance(given, str) or not given.isprintable():
             raise OpenRouterConfigurationError(
                 f"The header {name!r} has a value that cannot be sent.",

@@ -42,6 +42,9 @@ class PreparedCall:
         first_token_timeout: Seconds until the first chunk of a stream; None for no limit.
         idle_timeout: Seconds between two chunks of a stream; None for no limit.
         is_repeatable: Whether the request may be sent again although it may have run.
+        is_effect: Whether it changes something on the server, and is repeated only where it
+            provably did not run.
+        is_stream: Whether the answer comes as events.
         max_response_bytes: Most bytes of the answer after decompression.
         max_event_bytes: Most bytes of one event of a stream.
     """
@@ -57,6 +60,8 @@ class PreparedCall:
     first_token_timeout: float | None = None
     idle_timeout: float | None = None
     is_repeatable: bool = False
+    is_effect: bool = False
+    is_stream: bool = False
     max_response_bytes: int = MAX_RESPONSE_BYTES
     max_event_bytes: int = MAX_EVENT_BYTES
 
@@ -121,11 +126,17 @@ def prepare_chat(
             body[name] = value
     if outside:
         body.update(checked_mapping("extra_body", outside.get("extra_body")) or {})
+    if bool(body.get("stream")) is not stream:
+        raise OpenRouterConfigurationError(
+            "stream contradicts the kind of call.",
+            hint="Use create(stream=True) or stream(), and leave it out of other parameters.",
+        )
     check_body(body)
     return PreparedCall(
         body=encode_body(body, max_bytes=defaults.max_request_bytes),
         headers=_headers_of(outside, defaults.stream_headers if stream else defaults.headers),
         model=str(body["model"]),
+        is_stream=stream,
         max_event_bytes=_max_event_bytes(body, defaults),
         **_limits_of(outside, defaults),
     )

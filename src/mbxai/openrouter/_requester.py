@@ -85,6 +85,12 @@ class BinaryContent:
     response: ResponseInfo = field(repr=False)
 
 
+# A second answer costs what an answer costs; anything else would be there twice.
+_WITHOUT_EFFECT: Final = (
+    *("chat/", "completions", "embeddings", "rerank", "images", "audio/", "responses", "messages"),
+)
+
+
 class Requester:
     """Makes requests for the resources of one client."""
 
@@ -111,7 +117,8 @@ class Requester:
         """Return the answer to a request as a model.
 
         Args:
-            method: GET, POST, PUT, PATCH or DELETE. Only GET is repeated after it may have run.
+            method: GET, POST, PUT, PATCH or DELETE. What changes something on the server is sent
+                again only where it provably did not run.
             path: Relative to the base address; see `path_of`.
             result_type: Model of the answer; an empty answer is an empty one.
             query: Parameters of the address.
@@ -295,6 +302,8 @@ class Requester:
                 "idle_timeout", given.get("idle_timeout", defaults.idle_timeout)
             ),
             is_repeatable=method == "GET" or defaults.retry_on_timeout,
+            is_stream=is_stream,
+            is_effect=method != "GET" and not path.startswith(_WITHOUT_EFFECT),
             max_response_bytes=max_bytes or defaults.max_response_bytes,
         )
 

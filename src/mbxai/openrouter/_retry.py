@@ -37,6 +37,7 @@ RETRIED_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *rang
 _RETRIED_KINDS: Final = frozenset(
     {FaultKind.CONNECT, FaultKind.CONNECT_TIMEOUT, FaultKind.DROPPED, FaultKind.GARBLED}
 )
+_NOT_SENT: Final = frozenset({FaultKind.CONNECT, FaultKind.CONNECT_TIMEOUT})
 _PERHAPS_DONE: Final = frozenset({FaultKind.READ_TIMEOUT, FaultKind.BROKEN})
 _MAX_SERVER_WAIT: Final = 60.0
 
@@ -102,13 +103,19 @@ class RetryBudget:
         self._tokens = min(self._CAPACITY, self._tokens + self._REFUND)
 
 
-def is_retryable(error: BaseException, *, is_repeatable: bool = False) -> bool:
+def is_retryable(
+    error: BaseException, *, is_repeatable: bool = False, is_effect: bool = False
+) -> bool:
     """Whether the same request, sent again, may succeed without being billed twice.
 
     Args:
         error: What the attempt raised.
         is_repeatable: Whether a request that may have run can be sent again all the same.
+        is_effect: Whether the request changes something on the server, so that it is sent again
+            only where it provably did not run.
     """
+    if is_effect:
+        return _did_not_run(error)
     if isinstance(error, StreamError):
         return error.partial is None  # not a token has been delivered
     fault = error.__cause__
@@ -119,6 +126,13 @@ def is_retryable(error: BaseException, *, is_repeatable: bool = False) -> bool:
     if isinstance(error, OpenRouterTimeoutError):
         return is_repeatable
     return isinstance(error, OpenRouterConnectionError | InvalidResponseError)
+
+
+def _did_not_run(error: BaseException) -> bool:
+    if isinstance(error, OpenRouterAPIError):
+        return error.status in {429, 503} and not is_final(error)
+    fault = error.__cause__
+    return isinstance(fault, TransportError) and fault.kind in _NOT_SENT
 
 
 def delay_before(
@@ -153,6 +167,7 @@ async def run_with_retry(
     deadline: float | None = None,
     budget: RetryBudget | None = None,
     is_repeatable: bool = False,
+    is_effect: bool = False,
     on_wait: Callable[[float], object] | None = None,
     sleep: Sleep = anyio.sleep,
 ) -> T:
@@ -164,6 +179,7 @@ async def run_with_retry(
         deadline: Moment of the event loop's clock past which no retry may begin.
         budget: Shared by the calls of a client.
         is_repeatable: Whether a request that may have run can be sent again.
+        is_effect: Whether it is sent again only where it provably did not run.
         on_wait: Called with the seconds of each wait before it begins.
         sleep: Waits; tests pass their own.
 
@@ -179,12 +195,16 @@ async def run_with_retry(
         result = await attempt(1)
     except OpenRouterError as error:
         error.attempts = 1
-        if not is_retryable(error, is_repeatable=is_repeatable):
+        if not is_retryable(error, is_repeatable=is_repeatable, is_effect=is_effect):
             raise
         # Only now tenacity is asked: it costs more than a call that succeeds at once.
         retries = _Retries(policy, deadline, budget, error)
         result = await retries.run(
-            attempt, is_repeatable=is_repeatable, on_wait=on_wait, sleep=sleep
+            attempt,
+            is_repeatable=is_repeatable,
+            is_effect=is_effect,
+            on_wait=on_wait,
+            sleep=sleep,
         )
     if budget is not None:
         budget.refund()
@@ -214,6 +234,7 @@ class _Retries:
         attempt: Callable[[int], Awaitable[T]],
         *,
         is_repeatable: bool,
+        is_effect: bool,
         on_wait: Callable[[float], object] | None,
         sleep: Sleep,
     ) -> T:
@@ -232,7 +253,7 @@ class _Retries:
         retrying = tenacity.AsyncRetrying(
             sleep=sleep,
             retry=tenacity.retry_if_exception(
-                lambda error: is_retryable(error, is_repeatable=is_repeatable)
+                lambda error: is_retryable(error, is_repeatable=is_repeatable, is_effect=is_effect)
             ),
             wait=lambda state: delay_before(state.attempt_number, _error_of(state), self._policy),
             stop=self._is_over,
@@ -262,7 +283,7 @@ class _Retries:
         if _asked_wait(error) > max(_MAX_SERVER_WAIT, self._policy.max_delay):
             return True
         # An answer that is none may be the rule here, and each of them may have been billed.
-        self._unreadable += isinstance(error, InvalidResponseError)
+        self._unreadable += isinstance(error, InvalidResponseError | StreamError)
         if self._unreadable > 1:
             return True
         if self._deadline is not None and anyio.current_time() + wait >= self._deadline:

@@ -72,6 +72,8 @@ class AsyncChatStream:
         self._response = ResponseInfo(reader.answer.status, reader.answer.headers)
         self._has_finish_reason = False
         self._is_over = False
+        self._is_whole = False
+        self._failure: OpenRouterError | None = None
         self._is_reading = False
 
     @property
@@ -146,7 +148,17 @@ class AsyncChatStream:
         """
         async for _ in self:
             pass
-        return self.completion
+        if self._failure is not None:
+            raise self._failure
+        if not self._is_whole:
+            raise StreamTruncatedError(
+                "The stream was closed before its end.",
+                **self._stream_error(),
+            )
+        completion = self.completion
+        if not completion.choices:
+            raise InvalidResponseError("The answer has no choices.", **self._origin())
+        return completion
 
     def __aiter__(self) -> Self:
         """The stream itself."""
@@ -172,6 +184,9 @@ class AsyncChatStream:
                 chunk = await self._next_chunk()
         except BaseException as error:
             was_closed = self._is_over and isinstance(error, OpenRouterError)
+            if isinstance(error, OpenRouterError) and not was_closed:
+                error.history = error.history or self.history
+                self._failure = error
             await self.aclose()
             if not was_closed:
                 raise
@@ -243,7 +258,7 @@ class AsyncChatStream:
             elif (event := await self._next_event()) is None:
                 break
             if event.data == _DONE:
-                self._is_over = True
+                self._is_over = self._is_whole = True
                 await self._reader.drain()
                 return None
             chunk = self._parsed(event)
@@ -253,6 +268,7 @@ class AsyncChatStream:
             raise StreamTruncatedError(
                 "The stream ended in the middle of the answer.", **self._stream_error()
             )
+        self._is_whole = True
         return None
 
     def _taken(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
@@ -305,7 +321,9 @@ class AsyncChatStream:
         except EventTooLargeError as error:
             raise StreamProtocolError(str(error), **self._stream_error()) from error
         except TimeoutError as error:
-            raise OpenRouterTimeoutError(str(error), **self._origin()) from None
+            timeout = OpenRouterTimeoutError(str(error), **self._origin())
+            timeout.partial = None if self._builder.is_empty else self.completion
+            raise timeout from None
         except TransportError as fault:
             self._raise_fault(fault)
 

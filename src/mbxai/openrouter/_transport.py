@@ -88,7 +88,7 @@ class Transport:
             try:
                 answer = await self._send_once(call, url, use)
             except TransportError as fault:
-                if fault.kind is not FaultKind.DROPPED or not use.was_reused:
+                if fault.kind is not FaultKind.DROPPED or not use.was_reused or call.is_effect:
                     raise
                 answer = await self._send_once(call, url, ConnectionUse(is_new=True))
             if answer.status not in _REDIRECTS[call.method == "GET"]:

@@ -205,7 +205,10 @@ class _Talk:
         while True:
             try:
                 answer = await self._complete(self._messages, self._params)
-            except OpenRouterAPIError as error:
+            except OpenRouterError as error:
+                error.completions = tuple(self._misfits)  # they were paid for
+                if not isinstance(error, OpenRouterAPIError):
+                    raise
                 if not is_unsupported(error, has_tools=self.has_tools):
                     raise
                 if not await self._descends(look_up):

@@ -1,10 +1,11 @@
 """What a client was made with."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NoReturn, SupportsIndex
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from mbxai._settings import DEFAULT_BASE_URL, checked_base_url
+from mbxai.errors import OpenRouterConfigurationError
 from mbxai.openrouter.models import OpenRouterModel
 
 DEFAULT_HEADERS = {"HTTP-Referer": "https://www.mibexx.de", "X-Title": "MBX AI"}
@@ -25,6 +26,13 @@ class OpenRouterConfig(BaseModel):
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be pickled, since that would write the key down."""
+        raise OpenRouterConfigurationError(
+            "A configuration holds the key and is not pickled.",
+            hint="Make the client where it is used; OPENROUTER_API_KEY is inherited.",
+        )
 
     token: SecretStr
     model: str = OpenRouterModel.GPT4_TURBO.value

@@ -10,7 +10,9 @@ from mbxai.errors import ConfigurationError, ToolRoundsExceededError
 from mbxai.tools._tool import ToolCall
 from mbxai.wire import (
     ChatCompletion,
+    Message,
     MessageParam,
+    Messages,
     ToolDefinition,
     ToolResult,
     Usage,
@@ -41,7 +43,7 @@ class Conversation:
 
     def __init__(
         self,
-        messages: Sequence[MessageParam],
+        messages: Messages,
         definitions: Sequence[ToolDefinition],
         params: Mapping[str, Any],
         *,
@@ -62,7 +64,9 @@ class Conversation:
         """
         if max_rounds < 1:
             raise ConfigurationError("max_rounds must be at least 1.")
-        self.messages: list[MessageParam] = list(messages)
+        self.messages: list[MessageParam] = [
+            message.to_param() if isinstance(message, Message) else message for message in messages
+        ]
         self._params = dict(params)
         given: Sequence[Mapping[str, Any]] = self._params.pop("tools", None) or ()
         self._tools: list[Mapping[str, Any]] = [*definitions, *given]

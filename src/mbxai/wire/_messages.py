@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Required, TypeAlias, TypedDict
 
+from mbxai.wire._completion import Message
 from mbxai.wire._content_parts import ContentPart, TextPart
 
 MessageParam: TypeAlias = Mapping[str, Any]  # Any: content parts are open JSON of the wire
 """One message: `role` and `content`, as chat completions take them; unknown keys are sent too."""
 
-Messages: TypeAlias = Sequence[MessageParam]
-"""A conversation, oldest message first."""
+Messages: TypeAlias = Sequence[MessageParam | Message]
+"""A conversation, oldest message first; an earlier answer's `message` may stand in it."""
 
 
 class FunctionDefinition(TypedDict, total=False):
