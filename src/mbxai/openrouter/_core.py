@@ -12,6 +12,7 @@ from mbxai._settings import openrouter_settings
 from mbxai.errors import (
     InvalidResponseError,
     OpenRouterConfigurationError,
+    OpenRouterTimeoutError,
 )
 from mbxai.openrouter._answer import Answer
 from mbxai.openrouter._calls import AttemptObserver, Caller, CallRecord, Received
