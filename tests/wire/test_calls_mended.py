@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import sys
 
 import anyio
 import pytest
@@ -89,10 +90,10 @@ async def test_a_typed_call_that_is_late_tells_of_its_attempts_and_of_what_it_pa
 
 async def test_a_slow_observer_does_not_cost_the_answer(raw, client):
     async def slow(_attempt):
-        await anyio.sleep(0.4)
+        await anyio.sleep(0.95)
 
     raw.script(answer(completion("here")))
-    result = await client.with_options(on_attempt=slow).create(USER, timeout=0.2)
+    result = await client.with_options(on_attempt=slow).create(USER, timeout=0.9)
     assert result.text == "here"
 
 
@@ -137,3 +138,61 @@ async def test_a_stream_may_be_opened_without_a_block(raw, client):
     raw.script([sse_head(), part(events(chunk("a"), chunk(finish="stop"))), send(b"0\r\n\r\n")])
     stream = await client.stream(USER)
     assert (await asyncio.wait_for(stream.get_final_completion(), 5)).text == "a"
+
+
+@pytest.mark.parametrize("path", ["a\nb", "http://[::1", "a" * 70_000, "\ud800", "../keys", "", 5])
+async def test_a_path_that_is_no_address_is_refused(raw, client, path):
+    raw.script(answer({"data": []}))
+    with pytest.raises(OpenRouterConfigurationError, match="path"):
+        await client.request("GET", path)
+    assert raw.seen().requests == []
+
+
+async def test_a_path_may_begin_with_a_slash_as_the_documentation_writes_it(raw, client):
+    raw.script(answer({"data": []}))
+    await client.request("GET", "/providers")
+    assert raw.seen().requests[0]["start"].startswith("GET /api/v1/providers ")
+
+
+def frames_of(error):
+    while error is not None:
+        frame = error.__traceback__
+        while frame is not None:
+            yield frame.tb_frame
+            frame = frame.tb_next
+        error = error.__cause__ or error.__context__
+
+
+async def test_a_cancelled_call_keeps_no_frame_that_shows_the_key(raw, client):
+    raw.script([wait(3)])
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.3):
+            await client.create(USER)
+    shown = [
+        repr(frame.f_locals)
+        for frame in frames_of(caught.value)
+        if "aiohttp" in frame.f_code.co_filename
+    ]
+    assert shown == []
+
+
+async def test_calls_from_all_worker_threads_at_once_find_a_thread_to_load_with(raw):
+    raw.script(answer(completion("here")))
+    program = f"""
+import anyio, anyio.from_thread, anyio.to_thread
+from mbxai.openrouter import AsyncOpenRouterClient
+
+async def main():
+    client = AsyncOpenRouterClient({KEY!r}, "a/b", {raw.base_url!r}, timeout=8)
+    def work():
+        return anyio.from_thread.run(client.create, [{{"role": "user", "content": "x"}}])
+    async with anyio.create_task_group() as group:
+        for _ in range(40):
+            group.start_soon(anyio.to_thread.run_sync, work)
+    await client.aclose()
+
+anyio.run(main)
+print("done")
+"""
+    done = await anyio.run_process([sys.executable, "-c", program], check=False)
+    assert done.stdout == b"done\n", done.stderr

@@ -30,12 +30,15 @@ class Capabilities:
         """Know nothing yet."""
         self._known: dict[str, frozenset[str]] = {}
 
-    async def of_model(self, model: str, requester: Requester) -> frozenset[str] | None:
+    async def of_model(
+        self, model: str, requester: Requester, *, seconds: float = _LOOK_UP_SECONDS
+    ) -> frozenset[str] | None:
         """Return the names of the parameters that some endpoint of a model supports.
 
         Args:
             model: Slug, with or without a suffix such as `:nitro`.
             requester: Asks `GET /models/{author}/{slug}/endpoints`.
+            seconds: How long the look-up may take; ten at most.
 
         Returns:
             The names; None where the answer names no endpoint.
@@ -53,7 +56,7 @@ class Capabilities:
                 "GET",
                 path_of("models", author, name, "endpoints"),
                 _EndpointsAnswer,
-                options={"timeout": _LOOK_UP_SECONDS},
+                options={"timeout": min(seconds, _LOOK_UP_SECONDS)},
             )
             endpoints = (answer.data.endpoints if answer.data else None) or []
             if not endpoints:

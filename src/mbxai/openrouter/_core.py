@@ -51,6 +51,7 @@ C = TypeVar("C", bound=ChatCompletion)
 S = TypeVar("S", bound=AsyncChatStream)
 
 # Any in this file: parameters are open JSON of the wire.
+_FOREVER: Final = float("inf")
 _LEAST_SECONDS: Final = 0.001  # of a call whose time is up, so that it says so itself
 
 
@@ -248,8 +249,9 @@ class ClientCore:
             said: Sequence[MessageParam], asked: Mapping[str, Any]
         ) -> ParsedChatCompletion[Any]:
             if deadline is not None:
-                left = deadline - anyio.current_time()
-                asked = {**asked, "timeout": max(left, _LEAST_SECONDS)}
+                if anyio.current_time() >= deadline:
+                    raise OpenRouterTimeoutError(f"No answer that fits came within {timeout} s.")
+                asked = {**asked, "timeout": left_until(deadline)}
             call = self._prepare(said, model, asked, is_stream=False)
             try:
                 return await self._completion(call, kind)
@@ -260,7 +262,9 @@ class ClientCore:
 
         return await complete_typed(
             complete,
-            lambda: self._shared.capabilities.of_model(slug, self.requester),
+            lambda: self._shared.capabilities.of_model(
+                slug, self.requester, seconds=left_until(deadline)
+            ),
             checked_messages(messages),
             response_format,
             given,
@@ -360,6 +364,11 @@ class ClientCore:
 
     def _with_defaults(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**self._params, **params} if self._params else params
+
+
+def left_until(deadline: float | None) -> float:
+    """Return the seconds until a moment of the event loop's clock; never none at all."""
+    return _FOREVER if deadline is None else max(deadline - anyio.current_time(), _LEAST_SECONDS)
 
 
 def _defaults_of(settings: ClientSettings, headers: Mapping[str, str]) -> CallDefaults:

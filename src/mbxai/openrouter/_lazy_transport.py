@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import anyio.to_thread
 from pydantic import SecretStr
 
@@ -33,6 +34,14 @@ def _forget_closed_loops() -> None:
 
 # Registered before anything that stops event loops at the end, hence called after it.
 atexit.register(_forget_closed_loops)
+
+
+_loaded: Final = threading.Event()  # set after the import, which sys.modules shows too early
+
+
+def _import_transport() -> None:
+    importlib.import_module(_MODULE)
+    _loaded.set()
 
 
 class LazyTransport:
@@ -91,8 +100,9 @@ class LazyTransport:
             await self._transport.aclose()
 
     async def _load(self) -> "Transport":
-        if _MODULE not in sys.modules:
-            await anyio.to_thread.run_sync(importlib.import_module, _MODULE)
+        if not _loaded.is_set():
+            # A limiter of its own: those who wait for this call may hold every other thread.
+            await anyio.to_thread.run_sync(_import_transport, limiter=anyio.CapacityLimiter(1))
         from mbxai.openrouter._transport import Transport  # noqa: PLC0415  # loaded just now
 
         with self._lock:

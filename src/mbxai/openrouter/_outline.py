@@ -22,6 +22,7 @@ class _Open:
     closing: str
     whole_until: int  # where its last whole item ends, or it begins
     expects_key: bool
+    inside: int = 0  # behind its opening bracket
 
 
 class Outline:
@@ -44,7 +45,14 @@ class Outline:
         """Index of the quote of a string that is not closed yet."""
         self._position: int = start
         self._open: list[_Open] = []
+        self._first_list: _Open | None = None
         self._is_too_deep = False
+
+    @property
+    def list_items(self) -> tuple[int, int] | None:
+        """From behind the bracket of the first list to the end of its last whole item."""
+        first = self._first_list
+        return None if first is None else (first.inside, first.whole_until)
 
     def advance(self, text: str) -> None:
         """Read what has been added.
@@ -123,7 +131,10 @@ class Outline:
         if symbol in "{[":
             self._is_too_deep = len(self._open) >= _MAX_DEPTH
             closing = "}" if symbol == "{" else "]"
-            self._open.append(_Open(closing, self._position, expects_key=symbol == "{"))
+            opened = _Open(closing, self._position, symbol == "{", inside=self._position)
+            self._open.append(opened)
+            if symbol == "[":
+                self._first_list = self._first_list or opened
         elif symbol in "}]":
             self._open.pop()
             if self._open:

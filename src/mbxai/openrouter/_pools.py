@@ -10,12 +10,12 @@ import contextlib
 import importlib
 import os
 import ssl
-import sys
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import anyio.to_thread
 import httpx
 
@@ -239,10 +239,19 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_keep_for_ever)
 
 
+_loaded: Final = threading.Event()
+
+
+def _import_engine() -> None:
+    importlib.import_module("mbxai.openrouter._engine")
+    _loaded.set()
+
+
 async def _engine() -> "type[AiohttpTransport]":
     """Load the engine in a thread, since that would hold the loop up for a tenth of a second."""
-    if "mbxai.openrouter._engine" not in sys.modules:
-        await anyio.to_thread.run_sync(importlib.import_module, "mbxai.openrouter._engine")
+    if not _loaded.is_set():
+        # A limiter of its own: those who wait for this call may hold every other thread.
+        await anyio.to_thread.run_sync(_import_engine, limiter=anyio.CapacityLimiter(1))
     from mbxai.openrouter._engine import AiohttpTransport  # noqa: PLC0415
 
     return AiohttpTransport
@@ -254,7 +263,9 @@ _contexts: dict[str, ssl.SSLContext] = {}
 
 async def _tls_context() -> ssl.SSLContext:
     # Reading a bundle of certificates takes 10 to 30 ms, too long for the loop.
-    return _contexts.get("tls") or await anyio.to_thread.run_sync(_load_tls_context)
+    return _contexts.get("tls") or await anyio.to_thread.run_sync(
+        _load_tls_context, limiter=anyio.CapacityLimiter(1)
+    )
 
 
 def _load_tls_context() -> ssl.SSLContext:

@@ -4,7 +4,13 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Generic, Self, TypeVar, cast
 
 import mbxai.portal as portal
-from mbxai.errors import OpenRouterConfigurationError
+from mbxai.errors import (
+    InvalidResponseError,
+    OpenRouterConfigurationError,
+    OpenRouterError,
+    RequestOrigin,
+    StreamTruncatedError,
+)
 from mbxai.openrouter._completions import ensure_call_ids
 from mbxai.openrouter._parsed_stream import AsyncParsedChatStream
 from mbxai.openrouter._partial import PartialParser
@@ -36,6 +42,9 @@ class ChatStream:
         self._pump = pump
         # Its own, since the pump reads ahead on another thread.
         self._builder = CompletionBuilder()
+        self._is_whole = False
+        self._is_closed = False
+        self._failure: OpenRouterError | None = None
 
     @property
     def async_client(self) -> AsyncChatStream:
@@ -112,7 +121,17 @@ class ChatStream:
         """
         for _ in self:
             pass
-        return self.completion
+        if self._failure is not None:
+            raise self._failure
+        if not self._is_whole:
+            partial = None if self._builder.is_empty else self.completion
+            raise StreamTruncatedError(
+                "The stream was closed before its end.", partial=partial, **self._origin()
+            )
+        completion = self.completion
+        if not completion.choices:
+            raise InvalidResponseError("The answer has no choices.", **self._origin())
+        return completion
 
     def __iter__(self) -> Self:
         """The stream itself."""
@@ -129,7 +148,14 @@ class ChatStream:
             ProviderStreamError: The provider reported an error.
             OpenRouterTimeoutError: The time was up.
         """
-        chunk = next(self._pump)
+        try:
+            chunk = next(self._pump)
+        except StopIteration:
+            self._is_whole = self._is_whole or not self._is_closed
+            raise
+        except OpenRouterError as error:
+            self._failure = self._failure or error
+            raise
         self._builder.add(chunk)
         return chunk
 
@@ -143,7 +169,15 @@ class ChatStream:
 
     def close(self) -> None:
         """End the stream now; safe more than once."""
+        self._is_closed = True
         self._pump.close()
+
+    def _origin(self) -> RequestOrigin:
+        return {
+            "request_id": self.request_id,
+            "generation_id": self.generation_id,
+            "attempts": self.attempts,
+        }
 
     def _texts(self) -> Generator[str]:
         for chunk in self:
@@ -155,6 +189,11 @@ class ChatStream:
 class ParsedChatStream(ChatStream, Generic[T]):
     """A streamed answer whose text is JSON of the caller's type."""
 
+    def __init__(self, pump: portal.StreamPump[ChatCompletionChunk]) -> None:
+        """Take over an open stream; `OpenRouterClient.stream` does this."""
+        super().__init__(pump)
+        self._items = PartialParser(self.async_client.output_type)
+
     @property
     def async_client(self) -> AsyncParsedChatStream[T]:
         """The stream that this one reads; for its attributes, not for reading."""
@@ -164,19 +203,21 @@ class ParsedChatStream(ChatStream, Generic[T]):
         """Give the value as it grows, valid as far as it has arrived; reads the stream.
 
         A value comes as soon as every required field has begun; strings and lists may still grow.
-        The last value is whole.
+        The last value is whole. What was read of the stream before counts, so the first value may
+        hold much already; of a long answer not every piece makes a value.
 
         Raises:
             OutputError: The whole answer is no such value.
             OpenRouterError: As for iterating.
         """
-        parser, builder = PartialParser(self.async_client.output_type), CompletionBuilder()
+        parser = PartialParser(self.async_client.output_type)
         last: T | None = None
-        for chunk in self:
-            builder.add(chunk)
-            if (value := parser.feed(builder.text)) is not None:
+        has_more = True
+        while has_more:
+            if (value := parser.feed(self._builder.text)) is not None:
                 last = value
                 yield value
+            has_more = next(self, None) is not None
         whole = self.get_final_completion().choices[0].message.parsed
         if whole is not None and whole != last:
             yield whole
@@ -184,16 +225,17 @@ class ParsedChatStream(ChatStream, Generic[T]):
     def items(self: "ParsedChatStream[list[ItemT]]") -> Generator[ItemT]:
         """Give each item of a list as soon as it is whole; reads the stream.
 
-        For `response_format=list[Item]` each value is an `Item`.
+        For `response_format=list[Item]` each value is an `Item`. Items of what was read of the
+        stream before come first; a second call gives what is left.
 
         Raises:
             OutputError: The whole answer is no such list.
             OpenRouterError: As for iterating.
         """
-        parser, builder = PartialParser(self.async_client.output_type), CompletionBuilder()
-        for chunk in self:
-            builder.add(chunk)
-            yield from parser.new_items(builder.text)
+        parser, has_more = self._items, True
+        while has_more:
+            yield from parser.take_items(self._builder.text)
+            has_more = next(self, None) is not None
         self.get_final_completion()
 
     def get_final_completion(self) -> ParsedChatCompletion[T]:

@@ -3,6 +3,7 @@
 Given a `transport=`, httpx no longer reads the proxy variables, so this file does.
 """
 
+import asyncio
 from base64 import b64encode
 from typing import TYPE_CHECKING, Final, cast
 from urllib.request import getproxies, proxy_bypass
@@ -125,6 +126,8 @@ class Transport:
             # Without the frames of the engine, whose variables hold the key.
             cause = shown_cause(error.with_traceback(None))
             raise transport_error(error, in_body=False) from cause
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None)  # noqa: B904  # the same one, without those frames
         finally:
             connection_use.reset(before)
         return PooledAnswer(response, cast("AiohttpBody", response.stream), pool, self._pools)
@@ -133,11 +136,17 @@ class Transport:
         known = self._urls.get(call.path)
         if known is not None and not call.query:
             return known
-        url = _without_login(self._base_url.join(call.path))
+        try:
+            url = _without_login(self._base_url.join(_relative(call.path)))
+        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+            raise OpenRouterConfigurationError("path is no part of an address.") from error
         if _origin(url) != _origin(self._base_url):  # the key travels with every request
             raise OpenRouterConfigurationError("path leads to another server.")
         if call.query:
-            return url.copy_merge_params(call.query)
+            try:
+                return url.copy_merge_params(call.query)
+            except (UnicodeError, ValueError) as error:
+                raise OpenRouterConfigurationError("query cannot be sent.") from error
         if len(self._urls) < _MAX_KNOWN_URLS:
             self._urls[call.path] = url
         return url
@@ -145,7 +154,7 @@ class Transport:
     def _redirected(self, url: httpx.URL, location: str) -> httpx.URL:
         try:
             target = _without_login(url.join(location))
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise TransportError(FaultKind.REDIRECT, "A redirect to no address.") from error
         if _origin(target) != _origin(self._base_url):
             # The body holds the conversation and the headers hold the key.
@@ -153,6 +162,13 @@ class Transport:
                 FaultKind.REDIRECT, f"A redirect to another server, {target.host}, was refused."
             )
         return target
+
+
+def _relative(path: object) -> str:
+    """A path below the base address, however it was written; `/api/` begins one beside it."""
+    if not isinstance(path, str) or not path.strip("/") or ".." in path.split("/"):
+        raise OpenRouterConfigurationError("path must be text such as 'models', without '..'.")
+    return path if path.startswith(("/api/", "//")) else path.removeprefix("/")
 
 
 async def _send_with(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from pydantic import Field
 
@@ -82,6 +82,7 @@ class _Call:
     arguments: list[str] = field(default_factory=list[str])
     index: int | None = None
     extra: WireObject = field(default_factory=dict[str, Any])
+    function_extra: WireObject = field(default_factory=dict[str, Any])
 
     def is_whole(self) -> bool:
         """Whether the arguments are complete JSON already."""
@@ -113,6 +114,23 @@ class _Calls:
             call.arguments.append(function.arguments)
         if delta.model_extra:  # such as signatures that must go back with the call
             _keep_last(call.extra, delta.model_extra)
+        if function.model_extra:
+            _keep_last(call.function_extra, function.model_extra)
+
+    def to_calls(self) -> list[WireObject]:
+        return [
+            {
+                **call.extra,
+                "id": call.id,
+                "type": call.type,
+                "function": {
+                    **call.function_extra,
+                    "name": call.name,
+                    "arguments": "".join(call.arguments),
+                },
+            }
+            for call in self.calls
+        ]
 
     def _call_of(self, delta: ToolCallDelta) -> _Call:
         same_index = None if delta.index is None else self._by_index.get(delta.index)
@@ -151,33 +169,79 @@ class _Calls:
 _JOINED_DETAILS = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
+@dataclass(slots=True, eq=False)
+class _Detail:
+    """A part of the reasoning; without `text_key` it is opaque."""
+
+    fields: WireObject
+    text_key: str | None = None
+    texts: list[str] = field(default_factory=list[str])
+
+
 class _ReasoningDetails:
     """Joins pieces of readable reasoning; opaque parts stay as they came."""
 
     def __init__(self) -> None:
-        self.parts: list[WireObject] = []
+        self._parts: list[_Detail] = []
 
     def add(self, piece: WireObject) -> None:
         kind = piece.get("type")
         text_key = _JOINED_DETAILS.get(kind) if isinstance(kind, str) else None
-        part = None if text_key is None else self._open_part(piece, text_key)
-        if text_key is None or part is None:
-            self.parts.append(dict(piece))
+        if text_key is None or not isinstance(piece.get(text_key), str | None):
+            self._parts.append(_Detail(dict(piece)))
             return
-        text = (part.get(text_key) or "") + (piece.get(text_key) or "")
-        # The first value of id, format and signature counts; a signature may come last and alone.
-        part.update({name: value for name, value in piece.items() if part.get(name) is None})
-        part[text_key] = text
+        part = self._open_part(piece, text_key)
+        if part is None:
+            part = _Detail(dict(piece), text_key)
+            self._parts.append(part)
+        else:
+            # The first value of id, format and signature counts; a signature may come last, alone.
+            known = part.fields
+            known.update({name: value for name, value in piece.items() if known.get(name) is None})
+            known[text_key] = known.get(text_key) or ""
+        if text := piece.get(text_key):
+            part.texts.append(text)
 
-    def _open_part(self, piece: WireObject, text_key: str) -> WireObject | None:
-        for part in reversed(self.parts):
-            if part.get("type") == piece.get("type") and part.get("index") == piece.get("index"):
+    def to_parts(self) -> list[WireObject]:
+        return [
+            {**part.fields, part.text_key: "".join(part.texts)}
+            if part.text_key and part.texts
+            else dict(part.fields)
+            for part in self._parts
+        ]
+
+    def _open_part(self, piece: WireObject, text_key: str) -> "_Detail | None":
+        for part in reversed(self._parts):
+            known = part.fields
+            if known.get("type") == piece.get("type") and known.get("index") == piece.get("index"):
                 # A signed block is closed: text after the signature begins another block.
-                closed = part.get("signature") is not None and piece.get(text_key)
-                return None if closed else part
+                closed = known.get("signature") is not None and piece.get(text_key)
+                return None if closed or part.text_key is None else part
             if piece.get("index") is None:
                 return None
         return None
+
+
+class _AudioParts:
+    """Collects speech, which is long: nothing is joined before the end."""
+
+    def __init__(self) -> None:
+        self._fields: WireObject = {}
+        self._pieces: dict[str, list[str]] = {}
+
+    def add(self, piece: WireObject) -> None:
+        for name, value in piece.items():
+            if name in _JOINED_AUDIO and isinstance(value, str):
+                self._pieces.setdefault(name, []).append(value)
+            elif value is not None:
+                self._fields[name] = value
+
+    def to_audio(self) -> WireObject:
+        joined = {name: "".join(pieces) for name, pieces in self._pieces.items()}
+        return {**self._fields, **joined}
+
+
+_JOINED_AUDIO: Final = frozenset({"data", "transcript"})
 
 
 class _ChoiceParts:
@@ -190,7 +254,8 @@ class _ChoiceParts:
         self.lists: dict[str, list[Any]] = {}
         self.details: _ReasoningDetails | None = None
         self.calls = _Calls()
-        self.audio: WireObject = {}
+        self.audio: _AudioParts | None = None
+        self.logprobs: WireObject = {}
         self.delta_extra: WireObject = {}
         self.extra: WireObject = {}
 
@@ -219,14 +284,14 @@ class _ChoiceParts:
             for piece in delta.reasoning_details:
                 self.details.add(piece)
         if delta.tool_calls:
-            self.calls.last.clear()
             for call in delta.tool_calls:
                 self.calls.add(call)
         for name, items in (("annotations", delta.annotations), ("images", delta.images)):
             if items is not None:
                 self.lists.setdefault(name, []).extend(item.to_dict() for item in items)
         if delta.audio is not None:
-            _join_strings(self.audio, delta.audio.to_dict(), joined=("data", "transcript"))
+            self.audio = self.audio or _AudioParts()
+            self.audio.add(delta.audio.to_dict())
         _keep_last(self.delta_extra, delta.model_extra or {})
 
     def _add_choice_fields(self, choice: ChunkChoice) -> None:
@@ -237,11 +302,13 @@ class _ChoiceParts:
         if choice.error is not None:
             self.extra["error"] = choice.error
         for name, tokens in (choice.logprobs or {}).items():
-            logprobs = self.extra.setdefault("logprobs", {})
-            if isinstance(tokens, list):
-                logprobs[name] = [*(logprobs.get(name) or ()), *tokens]
+            known = self.logprobs.get(name)
+            if not isinstance(tokens, list):
+                self.logprobs.setdefault(name, tokens)
+            elif isinstance(known, list):
+                cast("list[object]", known).extend(cast("list[object]", tokens))
             else:
-                logprobs.setdefault(name, tokens)
+                self.logprobs[name] = list(cast("list[object]", tokens))
         _keep_last(self.extra, choice.model_extra or {})
 
     def to_choice(self) -> WireObject:
@@ -249,20 +316,28 @@ class _ChoiceParts:
         message.update({name: "".join(texts) for name, texts in self.texts.items()})
         message.update(self.lists)
         if self.details is not None:
-            message["reasoning_details"] = self.details.parts
+            message["reasoning_details"] = self.details.to_parts()
         if self.calls.calls:
-            message["tool_calls"] = [
-                {
-                    **call.extra,
-                    "id": call.id,
-                    "type": call.type,
-                    "function": {"name": call.name, "arguments": "".join(call.arguments)},
-                }
-                for call in self.calls.calls
-            ]
-        if self.audio:
-            message["audio"] = self.audio
-        return {**self.extra, "index": self.index, "message": message}
+            message["tool_calls"] = self.calls.to_calls()
+        if self.audio is not None:
+            message["audio"] = self.audio.to_audio()
+        choice: WireObject = {**self.extra, "index": self.index, "message": message}
+        if self.logprobs:
+            # Copies, since the lists go on growing.
+            choice["logprobs"] = {
+                name: list(cast("list[object]", tokens)) if isinstance(tokens, list) else tokens
+                for name, tokens in self.logprobs.items()
+            }
+        return choice
+
+    def text(self) -> str:
+        """The content so far; asked for with every chunk, so what is joined stays joined."""
+        pieces = self.texts.get("content")
+        if not pieces:
+            return ""
+        if len(pieces) > 1:
+            pieces[:] = ["".join(pieces)]
+        return pieces[0]
 
 
 _TEXTS: Final = frozenset({"content", "refusal", "reasoning"})
@@ -305,7 +380,7 @@ class CompletionBuilder:
     def text(self) -> str:
         """Text of the first answer so far."""
         parts = self._choices.get(0)
-        return "".join(parts.texts.get("content", ())) if parts else ""
+        return parts.text() if parts else ""
 
     def tool_call_of(self, index: int, delta: ToolCallDelta) -> "tuple[int, ToolCallHead]":
         """Return to which tool call a piece of the last chunk belongs.
@@ -317,13 +392,22 @@ class CompletionBuilder:
         Returns:
             The call's place in the answer, from 0, and its id and name as far as they are known.
         """
-        calls = self._choices[index].calls
-        call = next(call for piece, call in calls.last if piece is delta)
+        parts = self._choices.get(index)
+        calls = _Calls() if parts is None else parts.calls
+        call = next((call for piece, call in calls.last if piece is delta), None)
+        if call is None:
+            name = delta.function.name if delta.function else None
+            return len(calls.calls), ToolCallHead(delta.id or "", name or "")
         return calls.calls.index(call), ToolCallHead(call.id, call.name)
 
     def add(self, chunk: ChatCompletionChunk) -> None:
-        """Take the next chunk."""
+        """Take the next chunk; a choice without any field counts as none."""
+        for known in self._choices.values():
+            known.calls.last.clear()
         for choice in chunk.choices:
+            # A stream puts an empty choice where the server sent none.
+            if not choice.model_fields_set:
+                continue
             index = choice.index or 0
             parts = self._choices.get(index)
             if parts is None:
@@ -354,8 +438,9 @@ class CompletionBuilder:
 
     def build(self) -> ChatCompletion:
         """Return what has arrived so far as one completion."""
+        payload = {name: _plain(value) for name, value in self._fields.items()}
         choices = [self._choices[index].to_choice() for index in sorted(self._choices)]
-        return ChatCompletion.model_validate({**self._fields, "choices": choices})
+        return ChatCompletion.from_object({**payload, "choices": choices})
 
 
 def fold_chunks(chunks: Iterable[ChatCompletionChunk]) -> ChatCompletion:
@@ -374,9 +459,5 @@ def _keep_last(target: WireObject, news: WireObject) -> None:
     target.update({name: value for name, value in news.items() if value is not None})
 
 
-def _join_strings(target: WireObject, news: WireObject, *, joined: tuple[str, ...]) -> None:
-    for name, value in news.items():
-        if name in joined and isinstance(value, str):
-            target[name] = target.get(name, "") + value
-        elif value is not None:
-            target[name] = value
+def _plain(value: object) -> object:
+    return value.to_dict() if isinstance(value, WireModel) else value

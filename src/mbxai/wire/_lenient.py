@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 WireObject: TypeAlias = dict[str, Any]  # Any: an open JSON object that is passed on unread
 """A JSON object that goes through unchanged, whatever it holds."""
 
 _MAX_REPAIRS = 4
+_IDENTIFIERS = frozenset({"id", "name"})
 
 
 class WireModel(BaseModel):
@@ -165,15 +166,20 @@ def _empty(cls: type[W]) -> W:
 
 
 def _repair(payload: object, problem: ValidationError) -> None:
-    """Take out, in place, what does not fit."""
+    """Take out, in place, what does not fit, unless its meaning is plain."""
     errors = problem.errors(include_url=False, include_context=False)
     # All places first: a union names the same place once for each of its branches.
-    places = [place for error in errors if (place := _place(payload, error["loc"])) is not None]
-    for parent, key in {(id(parent), key): (parent, key) for parent, key in places}.values():
+    places: dict[tuple[int, Any], tuple[Any, Any, str]] = {}
+    for error in errors:
+        if (place := _place(payload, error["loc"])) is not None:
+            parent, key = place
+            places.setdefault((id(parent), key), (parent, key, error["type"]))
+    for parent, key, problem_type in places.values():
         if isinstance(parent, list):
             parent[key] = {}
             continue
-        text = _joined_text(parent.get(key)) if key == "content" else None
+        wants_text = problem_type == "string_type"
+        text = _text_of(key, parent.get(key)) if wants_text else None
         if text is None:
             parent.pop(key, None)
         else:
@@ -192,6 +198,25 @@ def _place(payload: object, location: tuple[int | str, ...]) -> "tuple[Any, Any]
         except (KeyError, IndexError, TypeError):
             break  # what follows names a branch of a union, or what is missing
     return place
+
+
+def _text_of(key: object, value: object) -> str | None:
+    """The text that a value of another type stands for; None where that is not plain."""
+    if key == "content":
+        return _joined_text(value)
+    if key == "arguments" and value is not None:
+        # Without them a tool would run with arguments that nobody wrote.
+        return _json_text(value)
+    if key in _IDENTIFIERS and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def _json_text(value: object) -> str:
+    try:
+        return to_json(value).decode()
+    except ValueError:  # half of a surrogate pair has no UTF-8
+        return json.dumps(value)
 
 
 def _joined_text(value: object) -> str | None:

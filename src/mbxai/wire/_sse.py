@@ -31,7 +31,11 @@ class ServerSentEvent(NamedTuple):
 
 
 class SSEDecoder:
-    """Turns pieces of a body, cut anywhere, into events."""
+    """Turns pieces of a body, cut anywhere, into events.
+
+    An event without data, or with empty data, is none: the standard gives the latter to the page,
+    but servers send it only to keep a connection open.
+    """
 
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """Start before the first byte.
@@ -80,7 +84,7 @@ class SSEDecoder:
                     self._check_size(len(line))
                 data.append(line[6:])
                 self._data_bytes = len(line)
-            elif not line and len(data) == 1:
+            elif not line and len(data) == 1 and data[0]:
                 events.append(ServerSentEvent(data.pop(), self._event, self._id))
                 self._event = b""
                 self._data_bytes = 0
@@ -122,7 +126,9 @@ class SSEDecoder:
     def _end_event(self) -> ServerSentEvent | None:
         event = None
         if self._data:
-            event = ServerSentEvent(b"\n".join(self._data), self._event, self._id)
+            data = b"\n".join(self._data)
+            if data:
+                event = ServerSentEvent(data, self._event, self._id)
             self._data.clear()
             self._data_bytes = 0
         self._event = b""

@@ -1,10 +1,11 @@
 import datetime as dt
 import itertools
 import json
+import time
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from mbxai.errors import OpenRouterConfigurationError
 from mbxai.openrouter._outline import Outline
@@ -256,3 +257,77 @@ def test_only_the_text_of_a_field_is_an_open_string(text):
 def test_a_scalar_is_read_out_of_its_wrapper():
     assert fed(str, '{"value": "abc"}') == ["", "a", "ab", "abc"]
     assert fed(int, '{"value": 123}') == [123]
+
+
+def long_list(number):
+    items = [Item(name=f"name {i}", count=i) for i in range(number)]
+    return items, json.dumps({"value": [item.model_dump() for item in items]})
+
+
+def test_items_that_were_given_are_not_validated_again():
+    counted: list[str] = []
+
+    class Counted(BaseModel):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def count(cls, name: str) -> str:
+            counted.append(name)
+            return name
+
+    names = [f"n{i}" for i in range(50)]
+    text = json.dumps({"value": [{"name": name} for name in names]})
+    made = parser(list[Counted])
+    given = [item.name for part in prefixes(text) for item in made.new_items(part)]
+    assert given == counted == names
+
+
+class Tree(BaseModel):
+    name: str
+    below: "list[Tree]" = []
+
+
+@pytest.mark.parametrize("wrap", ['{"value": %s}', "%s", ' {\n"value" :\n%s}', "```json\n%s\n```"])
+@pytest.mark.parametrize("step", [1, 5, 400])
+def test_items_of_a_type_that_holds_itself_come_one_by_one(wrap, step):
+    trees = [Tree(name=f"], {i}", below=[Tree(name="[")]) for i in range(5)]
+    text = wrap % json.dumps([tree.model_dump() for tree in trees], indent=1)
+    made = parser(list[Tree])
+    assert [item for part in prefixes(text, step) for item in made.new_items(part)] == trees
+
+
+@pytest.mark.parametrize(
+    "kind", [Annotated[list[int], Field(max_length=9)], tuple[int, ...], RootModel[list[int]]]
+)
+def test_items_of_a_list_with_rules_come_one_by_one(kind):
+    made = parser(kind)
+    text = '{"value": [1, 2, 3]}'
+    assert [item for part in prefixes(text) for item in made.new_items(part)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("tail", [" 3", ",, 3", ', "x"', ", ]"])
+def test_after_what_is_no_item_there_are_no_more(tail):
+    made = parser(list[int])
+    text = '{"value": [1, 2' + tail + ", 4, 5]}"
+    assert [item for part in prefixes(text) for item in made.new_items(part)] == [1, 2]
+
+
+def test_items_that_were_not_taken_stay():
+    made: PartialParser[list[int]] = parser(list[int])
+    text = '{"value": [1, 2, 3]}'
+    assert next(made.take_items(text)) == 1
+    assert list(made.take_items(text)) == [2, 3]
+    assert list(made.take_items(text)) == []
+
+
+def test_a_long_text_is_not_read_again_for_each_piece_and_the_last_value_is_whole():
+    items, text = long_list(2000)
+    made = parser(list[Item])
+    begin = time.process_time()
+    values = [value for part in prefixes(text, 8) if (value := made.feed(part)) is not None]
+    spent = time.process_time() - begin
+    assert values[-1] == items
+    assert len(values) > 150
+    assert all(value == items[: len(value)] for value in values)
+    assert spent < 4  # it was 10 s and more

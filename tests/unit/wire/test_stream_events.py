@@ -7,6 +7,7 @@ from mbxai.wire import (
     AttachmentAdded,
     AudioDelta,
     ChatCompletionChunk,
+    CompletionBuilder,
     EventMaker,
     ReasoningDelta,
     RefusalDelta,
@@ -136,3 +137,18 @@ def test_events_are_values():
     assert pickle.loads(pickle.dumps(events)) == events
     with pytest.raises(AttributeError):
         events[0].text = "b"
+
+
+def test_two_choices_of_one_index_are_pieces_of_one_answer():
+    def choice(position):
+        function = {"name": "f", "arguments": "{}"}
+        return {"delta": {"tool_calls": [{"index": position, "function": function}]}}
+
+    both = ChatCompletionChunk.from_object({"choices": [choice(0), choice(1)]})
+    events = events_of(both, both)[:4]
+    assert [event.position for event in events] == [0, 1, 0, 1]
+
+
+def test_a_piece_that_was_never_added_begins_a_call():
+    piece = chunk(call("{}", id="a", name="f")).choices[0].delta.tool_calls[0]
+    assert CompletionBuilder().tool_call_of(0, piece) == (0, ("a", "f"))

@@ -1,4 +1,9 @@
-from mbxai.wire import ChatCompletion, ChatCompletionChunk, fold_chunks
+import json
+import time
+
+import pytest
+
+from mbxai.wire import ChatCompletion, ChatCompletionChunk, CompletionBuilder, fold_chunks
 
 
 def chunk(delta=None, *, finish=None, **fields):
@@ -158,3 +163,108 @@ def test_two_answers_are_kept_apart():
 
 def test_an_empty_finish_reason_does_not_undo_a_real_one():
     assert fold_chunks([chunk(finish="stop"), chunk(finish="")]).choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("text", [5, ["x"], {"a": 1}, True])
+def test_reasoning_whose_text_is_no_text_stays_as_it_came(text):
+    odd = {"type": "reasoning.text", "index": 0, "text": text}
+    good = {"type": "reasoning.text", "index": 0, "text": "a"}
+    assert details([odd], [odd]) == [odd, odd]
+    assert details([good], [odd], [good]) == [good, odd, good]
+
+
+def test_a_snapshot_of_the_reasoning_does_not_grow():
+    builder = CompletionBuilder()
+    piece = {"type": "reasoning.text", "index": 0, "text": "a"}
+    builder.add(chunk({"reasoning_details": [piece]}))
+    early = builder.build()
+    builder.add(chunk({"reasoning_details": [piece]}))
+    assert early.choices[0].message.reasoning_details == [piece]
+    assert builder.build().choices[0].message.reasoning_details == [{**piece, "text": "aa"}]
+
+
+def logprobs(*pieces):
+    choices = [{"index": 0, "delta": {}, "logprobs": piece} for piece in pieces]
+    chunks = [ChatCompletionChunk.from_object({"choices": [choice]}) for choice in choices]
+    return fold_chunks(chunks).choices[0].logprobs
+
+
+def test_logprobs_are_joined_whatever_came_between():
+    one, two = {"content": [{"token": "a"}]}, {"content": [{"token": "b"}]}
+    both = {"content": [*one["content"], *two["content"]]}
+    assert logprobs(one, two) == both
+    assert logprobs({"content": 5}, one, {"content": None}, {"content": 5}, two) == both
+    assert logprobs({"content": 5}) == {"content": 5}
+
+
+def test_a_snapshot_of_the_logprobs_does_not_grow():
+    builder = CompletionBuilder()
+    choice = {"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a"}]}}
+    piece = ChatCompletionChunk.from_object({"choices": [choice]})
+    builder.add(piece)
+    early = builder.build()
+    builder.add(piece)
+    assert len(early.choices[0].logprobs["content"]) == 1
+    assert len(piece.choices[0].logprobs["content"]) == 1
+
+
+def test_metadata_that_is_no_object_counts_as_absent():
+    usage = {"prompt_tokens": 1}
+    folded = fold_chunks([chunk({"content": "x"}, openrouter_metadata=5, usage=usage)])
+    assert (folded.openrouter_metadata, folded.usage.prompt_tokens) == (None, 1)
+    assert json.loads(json.dumps(folded.to_dict()))["usage"] == usage
+
+
+def test_audio_that_is_no_text_breaks_nothing():
+    pieces = [{"data": 5, "id": "a"}, {"data": "AA"}, {"data": {"x": 1}}, {"data": "BB"}]
+    folded = fold_chunks([chunk({"audio": piece}) for piece in pieces])
+    assert folded.choices[0].message.audio.data == "AABB"
+
+
+def test_long_speech_is_joined_once():
+    pieces = [chunk({"audio": {"data": "x" * 8000, "transcript": "y"}}) for _ in range(4000)]
+    begin = time.process_time()
+    folded = fold_chunks(pieces)
+    spent = time.process_time() - begin
+    assert len(folded.choices[0].message.audio.data) == 32_000_000
+    assert spent < 1  # it was 10 s and more
+
+
+def test_fields_of_a_function_that_nobody_knows_are_kept():
+    function = {"name": "f", "arguments": "{", "sig": "S"}
+    folded = fold_chunks(
+        [
+            chunk({"tool_calls": [{"index": 0, "id": "a", "function": function}]}),
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": "}", "sig": None}}]}),
+        ]
+    )
+    got = folded.choices[0].message.tool_calls[0].function.to_dict()
+    assert got == {"name": "f", "arguments": "{}", "sig": "S"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [({"a": [1, "ü"]}, '{"a":[1,"ü"]}'), ([], "[]"), (5, "5"), (None, ""), ("x", "x")],
+)
+def test_streamed_arguments_of_another_type_become_their_json(arguments, text):
+    piece = {"index": 0, "id": 12, "function": {"name": 3, "arguments": arguments}}
+    raw = {"choices": [{"delta": {"tool_calls": [piece]}}]}
+    made = ChatCompletionChunk.from_object(raw)
+    got = fold_chunks([made]).choices[0].message.tool_calls[0]
+    assert (got.id, got.function.name, got.function.arguments) == ("12", "3", text)
+    assert made.to_dict() == raw
+
+
+def test_the_text_so_far_is_cheap_to_ask_for_and_leaves_the_answer_as_it_is():
+    builder = CompletionBuilder()
+    assert builder.text == ""
+    for text in ("a", "b", "c"):
+        builder.add(chunk({"content": text}))
+        assert builder.text == builder.build().choices[0].message.content
+    assert builder.text == "abc"
+
+
+def test_a_choice_without_any_field_is_no_answer():
+    empty = ChatCompletionChunk.from_object({"choices": [{}], "usage": {"prompt_tokens": 1}})
+    folded = fold_chunks([empty])
+    assert (folded.choices, folded.usage.prompt_tokens) == ([], 1)

@@ -18,7 +18,6 @@ BODY = (
 EVENTS = [
     (b"one", b"message", b"7"),
     (b"two\nthree", b"", b"7"),
-    (b"", b"", b"7"),
     (b" spaced", b"", b"7"),
     ('"\u2028 \u0085 ü \U0001f600"'.encode(), b"", b"7"),
     (b"[DONE]", b"", b"7"),
@@ -65,3 +64,14 @@ def test_an_event_over_the_limit_is_refused(piece):
 
 def test_many_small_events_are_no_large_one():
     assert len(SSEDecoder(max_event_bytes=50).feed(b"data: x\n\n" * 1000)) == 1000
+
+
+@pytest.mark.parametrize(
+    "blank", [b"data\n\n", b"data:\n\n", b"data: \n\n", b"event: x\ndata:\n\n"]
+)
+def test_an_event_with_empty_data_is_none_and_leaves_nothing_behind(blank):
+    assert decoded([b"data: a\n\n" + blank + b"data: b\n\n"]) == [
+        (b"a", b"", b""),
+        (b"b", b"", b""),
+    ]
+    assert decoded([blank.rstrip(b"\n")]) == []
