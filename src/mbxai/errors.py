@@ -286,10 +286,11 @@ class OutputError(OpenRouterError):
         total_usage: "Usage | None" = None,
         **origin: Unpack[RequestOrigin],
     ) -> None:
-        """Keep the completions."""
         super().__init__(message, **origin)
         self.completion = completion
-        self.completions = completions or (() if completion is None else (completion,))
+        self.completions: tuple[ChatCompletion, ...] = completions or (
+            (completion,) if completion else ()
+        )
         self.total_usage = total_usage
 
 
@@ -310,7 +311,6 @@ class OutputValidationError(OutputError):
         problems: tuple[str, ...] = (),
         **origin: Unpack[RequestOrigin],
     ) -> None:
-        """Keep the problems."""
         super().__init__(
             message,
             completion=completion,

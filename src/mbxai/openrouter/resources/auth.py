@@ -1,8 +1,8 @@
 """Keys for people who let a program in (OAuth with PKCE)."""
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import Final, Literal, Unpack
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final, Literal, Unpack
 
 from pydantic import Field
 
@@ -117,8 +117,8 @@ class AuthCodeResponse(WireResult):
 class AsyncAuth(AsyncResource):
     """Keys for people who let a program in: `client.auth`."""
 
-    create_pkce_pair = staticmethod(create_pkce_pair)
-    authorization_url = staticmethod(authorization_url)
+    create_pkce_pair: ClassVar[Callable[[], PKCEPair]] = staticmethod(create_pkce_pair)
+    authorization_url: ClassVar[Callable[..., str]] = staticmethod(authorization_url)
 
     async def exchange_code(
         self,
@@ -180,8 +180,8 @@ class AsyncAuth(AsyncResource):
 class Auth(Resource[AsyncAuth]):
     """Keys for people who let a program in: `client.auth`."""
 
-    create_pkce_pair = staticmethod(create_pkce_pair)
-    authorization_url = staticmethod(authorization_url)
+    create_pkce_pair: ClassVar[Callable[[], PKCEPair]] = staticmethod(create_pkce_pair)
+    authorization_url: ClassVar[Callable[..., str]] = staticmethod(authorization_url)
 
     def exchange_code(
         self,

@@ -3,8 +3,8 @@
 # Words that are known stand beside `str`, since the server's lists grow.
 # ruff: noqa: PYI051
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypeAlias, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final, Literal, TypeAlias, Unpack
 
 import mbxai.portal as portal
 from mbxai.errors import OpenRouterConfigurationError
@@ -295,7 +295,7 @@ class AsyncModels(AsyncResource):
         query = checked(given, _CHECKS)
         return self._list("models/user", ListAnswer[Model], query=query, options=options)
 
-    find = staticmethod(find_models)
+    find: ClassVar[Callable[..., Sequence[Model]]] = staticmethod(find_models)
 
 
 class Models(Resource[AsyncModels]):
@@ -403,7 +403,7 @@ class Models(Resource[AsyncModels]):
             )
         )
 
-    find = staticmethod(find_models)
+    find: ClassVar[Callable[..., Sequence[Model]]] = staticmethod(find_models)
 
 
 def _author_and_name(model: str) -> tuple[str, str]:
