@@ -108,7 +108,7 @@ def is_ground(module: str) -> bool:
 
 def is_excused(module: str) -> bool:
     """Whether type hints may look up: a package's late names, and the values that errors carry."""
-    return module in PACKAGES or module == "mbxai.errors"
+    return module in PACKAGES or module.startswith("mbxai.errors")
 
 
 def may_import(module: str, target: str) -> bool:

@@ -38,6 +38,7 @@ VALUES = {
     "until": 1700000000.5,
     "response": SimpleNamespace(state="failed"),
     "limit": "max_cost_usd",
+    "run": SimpleNamespace(rounds=2),
     "interaction_id": "ask-1",
 }
 

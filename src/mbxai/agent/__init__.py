@@ -1,6 +1,5 @@
 """The agent: six steps from a prompt to a typed final response, with people in the loop."""
 
-from mbxai.agent._budget import Budget
 from mbxai.agent._client import AsyncAgentClient
 from mbxai.agent._stream import AsyncAgentStream
 from mbxai.agent._sync import AgentClient, AgentStream
@@ -31,6 +30,7 @@ from mbxai.agent.models import (
     TokenUsage,
     ToolAnalysis,
 )
+from mbxai.wire import Budget
 
 __all__ = [
     "AgentClient",

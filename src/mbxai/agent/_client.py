@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 import mbxai.agent._response as response
 import mbxai.agent._turns as turns
-from mbxai.agent._budget import Budget
 from mbxai.agent._driver import Driver
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._human_models import AnswerList, DialogOption
@@ -36,7 +35,7 @@ from mbxai.sessions import (
     SessionStore,
     as_store,
 )
-from mbxai.wire import Effect
+from mbxai.wire import Budget, Effect
 
 _RELEASE_SECONDS = 5.0
 

@@ -18,7 +18,6 @@ import mbxai.agent._credentials as credentials
 import mbxai.agent._human_tools as human_tools
 import mbxai.agent._prompts as prompts
 from mbxai._redaction import get_logger
-from mbxai.agent._budget import Budget
 from mbxai.agent._drafts import EvaluationDraft, RequirementDraft, TodoDraft, ToolAnalysisDraft
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._inputs import (
@@ -42,6 +41,7 @@ from mbxai.errors import (
     SessionConflictError,
 )
 from mbxai.sessions import CredentialVault, SessionRecord, SessionStore
+from mbxai.wire import Budget, Spent
 
 logger = get_logger(__name__)
 
@@ -161,14 +161,20 @@ class Driver:
     ) -> bool:
         """Check the budget, counting calls that are under way, or about to be, as made."""
         under_way = [other for other in self.snapshot.calls if other.id in self._running]
-        reached = self._budget.reached(
-            self.snapshot,
-            time.monotonic() - self._began,
-            kind=call.kind,
-            under_way=sum(other.kind == call.kind for other in (*under_way, *starting)),
-        )
+        running = sum(other.kind == call.kind for other in (*under_way, *starting))
+        reached = self._budget.reached(self._spent(running), call.kind)
         self.exhausted = self.exhausted or reached
         return reached is None
+
+    def _spent(self, under_way: int) -> Spent:
+        total = self.snapshot.token_summary.total()
+        return Spent(
+            cost_usd=total.cost_usd,
+            tokens=total.total_tokens,
+            requests=self.snapshot.model_calls + under_way,
+            tool_calls=self.snapshot.tool_calls + under_way,
+            seconds=time.monotonic() - self._began,
+        )
 
     def _cancel_model_calls(self) -> None:
         """Stop what only costs money; a tool that runs is waited for, its outcome must be known."""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from mbxai.agent._human_models import HumanInLoopRequest
 from mbxai.agent._plan_models import GoalEvaluation, Task, TodoList
 from mbxai.agent._result_models import AgentFailure, AgentState, TokenUsage
+from mbxai.wire import ToolCalled, ToolEnded
 
 
 class _Event(BaseModel):
@@ -37,26 +38,6 @@ class TaskChanged(_Event):
 
     type: Literal["task_changed"] = "task_changed"
     task: Task
-
-
-class ToolCalled(_Event):
-    """The model calls a tool; `arguments` hold handles, never credentials."""
-
-    type: Literal["tool_called"] = "tool_called"
-    task_id: str
-    call_id: str
-    name: str
-    arguments: str
-
-
-class ToolEnded(_Event):
-    """A tool call ended."""
-
-    type: Literal["tool_ended"] = "tool_ended"
-    task_id: str
-    call_id: str
-    name: str
-    is_error: bool
 
 
 class HumanRequested(_Event):

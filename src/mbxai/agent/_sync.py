@@ -6,7 +6,6 @@ from typing import Any, Self, Unpack, cast
 from pydantic import BaseModel
 
 import mbxai.portal as portal
-from mbxai.agent._budget import Budget
 from mbxai.agent._client import AsyncAgentClient
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._human_models import AnswerList, DialogOption
@@ -15,7 +14,7 @@ from mbxai.agent._result_models import AgentResponse
 from mbxai.agent._stream import AsyncAgentStream
 from mbxai.agent._turns import AgentOptions
 from mbxai.sessions import SessionHandler, SessionStore
-from mbxai.wire import Effect
+from mbxai.wire import Budget, Effect
 
 
 class AgentStream:

@@ -11,14 +11,13 @@ from pydantic_core import PydanticSerializationError
 
 import mbxai.agent._human_tools as human_tools
 import mbxai.agent._people as people
-from mbxai.agent._budget import Budget
 from mbxai.agent._human_models import AnswerList, DialogOption
 from mbxai.agent._inputs import Continued, FinalStructureChanged, Input, TurnStarted
 from mbxai.agent._people import HumanResponse
 from mbxai.agent._snapshot import AgentSnapshot, FinalSchema, Limits
 from mbxai.errors import ConfigurationError
 from mbxai.sessions import CredentialVault
-from mbxai.wire import ToolInfo, json_schema_of
+from mbxai.wire import Budget, ToolInfo, json_schema_of
 
 
 class AgentOptions(TypedDict, total=False):

@@ -10,10 +10,9 @@ from mbxai.agent._events import (
     RunFailed,
     StateChanged,
     TaskChanged,
-    ToolCalled,
-    ToolEnded,
     UsageAdded,
 )
+from mbxai.wire import ToolCalled, ToolEnded
 
 __all__ = [
     "AgentEvent",

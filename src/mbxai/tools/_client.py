@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 
 from pydantic import TypeAdapter
 
+from mbxai.tools._call import ToolCall
 from mbxai.tools._context import SecretSource, ToolContext
 from mbxai.tools._conversation import MAX_ROUNDS, Conversation
 from mbxai.tools._loop import converse
@@ -14,7 +15,7 @@ from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._runner import Approver, ToolRunner
 from mbxai.tools._signature import AnyFunction
 from mbxai.tools._stream import AsyncToolChatStream
-from mbxai.tools._tool import MarkOptions, Tool, ToolCall, ToolOptions
+from mbxai.tools._tool import MarkOptions, Tool, ToolOptions
 from mbxai.wire import (
     ChatCompletion,
     CompletionParams,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from mbxai.errors import ConfigurationError, ToolRoundsExceededError
-from mbxai.tools._tool import ToolCall
+from mbxai.tools._call import ToolCall
 from mbxai.wire import (
     ChatCompletion,
     Message,

@@ -16,12 +16,13 @@ import anyio
 from mbxai._redaction import get_logger
 from mbxai.errors import ConfigurationError, ToolArgumentError, ToolRetry
 from mbxai.tools._arguments import read_object
+from mbxai.tools._call import ToolCall
 from mbxai.tools._context import Secret, ToolContext
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._results import collected, cut, failure_text, limited, result_text, scrubbed
 from mbxai.tools._signature import AnyFunction, Injection, innermost
 from mbxai.tools._threads import StrayTasks, in_thread
-from mbxai.tools._tool import Tool, ToolCall
+from mbxai.tools._tool import Tool
 from mbxai.wire import ToolResult
 
 logger = get_logger(__name__)

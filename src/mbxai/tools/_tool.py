@@ -3,10 +3,21 @@
 import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, TypedDict, TypeVar, Unpack, cast, get_args, overload
+from typing import (
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    get_args,
+    overload,
+)
 
 from mbxai.errors import ToolDefinitionError
 from mbxai.tools._arguments import SchemaChecker
@@ -26,19 +37,13 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _OPTIONS: Final = "__mbxai_tool__"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A model's wish to run a tool.
+ApprovalRule: TypeAlias = bool | Callable[[dict[str, Any]], bool | Awaitable[bool]]  # Any: JSON
+"""Whether a person must agree before a run: always, never, or said by a function.
 
-    Attributes:
-        id: The model's id of the call, unique within a conversation.
-        name: Name of the tool.
-        arguments: JSON text of an object, as the model wrote it.
-    """
-
-    id: str
-    name: str
-    arguments: str = ""
+The function gets the arguments as the model gave them, after they were found valid, and returns
+whether approval is needed; coroutine functions are awaited. If it fails, or returns anything but
+False, approval is needed.
+"""
 
 
 class ToolOptions(TypedDict, total=False):
@@ -46,15 +51,33 @@ class ToolOptions(TypedDict, total=False):
 
     Attributes:
         effect: What a repeated run does; "once" (the default) is never repeated by itself.
-        timeout: Seconds for one run; None (the default) waits for ever.
-        requires_approval: Whether a person must agree before each run.
+        timeout: Seconds for one run; None (the default) takes the client's `tool_timeout`.
+        retries: How often a run that failed or was late is repeated, after a short wait, before the
+            model is told; 0 by default. Not for `effect="once"`. Wrong arguments and `ToolRetry`
+            are the model's to mend and never repeated.
+        requires_approval: Whether a person must agree before each run, or a function of the
+            arguments that says so.
         max_result_bytes: How much of the result the model is shown; 65536 by default.
+        parallel: Whether it may run beside other calls of its round; True by default. Calls before
+            one that may not end first, calls after it wait.
+        may_repeat: Whether the same call may be repeated though it always gives the same result, as
+            when waiting for something; False by default.
+        on_error: "tell" (the default) makes an exception a message for the model, "raise" ends the
+            conversation with a `ToolExecutionError`.
+        strict: Whether the model is held to the schema by the provider. "auto" (the default) asks
+            for it only where the schema says the same under strict rules; True changes the schema
+            so that it does, which makes optional arguments nullable.
     """
 
     effect: Effect
     timeout: float | None
-    requires_approval: bool
+    retries: int
+    requires_approval: ApprovalRule
     max_result_bytes: int
+    parallel: bool
+    may_repeat: bool
+    on_error: Literal["tell", "raise"]
+    strict: bool | Literal["auto"]
 
 
 _NO_OBJECTS: Final = ("array", "boolean", "integer", "null", "number", "string")
@@ -80,14 +103,20 @@ class Tool:
         name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
         description: What it does, for the model.
         function: Runs it; coroutine functions are awaited, others run in a worker thread. None
-            makes a tool that is only described.
+            makes an external tool: calls of it are returned to the application, which runs them.
         schema: JSON Schema of the arguments. If it is given, arguments are checked against exactly
             this schema; if it is left out, it is made from the function's signature.
         effect: What a repeated run does.
-        timeout: Seconds for one run; None waits for ever.
-        requires_approval: Whether a person must agree before each run.
+        timeout: Seconds for one run; None takes the client's `tool_timeout`.
+        requires_approval: Whether a person must agree before each run, or a function of the
+            arguments that says so.
         source: "local", or the name of the MCP server that has it.
         max_result_bytes: How much of the result the model is shown.
+        retries: How often a run that failed is repeated before the model is told.
+        parallel: Whether it may run beside other calls of its round.
+        may_repeat: Whether the same call may be repeated though it leads nowhere.
+        on_error: Whether an exception is told to the model or ends the conversation.
+        strict: Whether the model is held to the schema by the provider.
         signature: How the function is called; read from it, never given.
 
     Raises:
@@ -100,9 +129,14 @@ class Tool:
     schema: dict[str, Any] = field(default_factory=dict[str, Any])
     effect: Effect = "once"
     timeout: float | None = None
-    requires_approval: bool = False
+    requires_approval: ApprovalRule = False
     source: str = "local"
     max_result_bytes: int = MAX_RESULT_BYTES
+    retries: int = 0
+    parallel: bool = True
+    may_repeat: bool = False
+    on_error: Literal["tell", "raise"] = "tell"
+    strict: bool | Literal["auto"] = "auto"
     signature: FunctionSignature | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -174,8 +208,9 @@ class Tool:
             description=self.description,
             parameters=dict(self.to_openai_function()["function"].get("parameters", {})),
             effect=self.effect,
-            requires_approval=self.requires_approval,
+            requires_approval=self.requires_approval is not False,
             source=self.source,
+            is_external=self.function is None,
         )
 
     @cached_property
@@ -240,20 +275,36 @@ def _check_options(tool: Tool) -> None:
             f"{name!r:.100} cannot be the name of a tool.",
             hint="Use 1 to 64 letters, digits, underscores and hyphens.",
         )
-    timeout = cast("object", tool.timeout)
-    problem = ""
-    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
-        problem = "timeout must be more than 0 seconds"
-    elif tool.max_result_bytes < 1:
-        problem = "max_result_bytes must be at least 1"
-    elif tool.effect not in get_args(Effect):
-        problem = f"effect must be one of {', '.join(get_args(Effect))}"
-    elif tool.requires_approval not in (True, False):
-        problem = "requires_approval must be True or False"
-    elif tool.schema.get("type") in _NO_OBJECTS:
-        problem = "its schema must be that of an object"
+    problem = next((text for holds, text in _rules(tool) if not holds), "")
     if problem:
         raise ToolDefinitionError(f"Tool {name!r}: {problem}.")
+
+
+def _rules(tool: Tool) -> Iterator[tuple[bool, str]]:
+    given: Any = tool  # callers without a type checker pass anything
+    yield _is_number(given.timeout, above=0), "timeout must be more than 0 seconds"
+    yield _is_count(given.max_result_bytes, 1), "max_result_bytes must be at least 1"
+    yield _is_count(given.retries, 0), "retries must be 0 or more"
+    yield given.effect in get_args(Effect), f"effect must be one of {', '.join(get_args(Effect))}"
+    yield (
+        not given.retries or given.effect != "once",
+        'retries would repeat the effect; say effect="read" or "idempotent", or leave retries out',
+    )
+    rule = given.requires_approval
+    yield isinstance(rule, bool) or callable(rule), "requires_approval must be a bool or a function"
+    yield isinstance(given.parallel, bool), "parallel must be True or False"
+    yield isinstance(given.may_repeat, bool), "may_repeat must be True or False"
+    yield given.on_error in ("tell", "raise"), 'on_error must be "tell" or "raise"'
+    yield given.strict in (True, False, "auto"), 'strict must be True, False or "auto"'
+    yield given.schema.get("type") not in _NO_OBJECTS, "its schema must be that of an object"
+
+
+def _is_number(value: object, *, above: float) -> bool:
+    return value is None or (isinstance(value, (int, float)) and value > above)
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _check_given_schema(name: str, schema: Mapping[str, Any], signature: FunctionSignature) -> None:

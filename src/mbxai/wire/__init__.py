@@ -1,5 +1,6 @@
 """What travels: messages, requests, answers, chunks, schemas. No I/O."""
 
+from mbxai.wire._budget import Budget, Spent
 from mbxai.wire._call_ids import with_unique_call_ids
 from mbxai.wire._chunks import (
     ChatCompletionChunk,
@@ -38,6 +39,7 @@ from mbxai.wire._parsed import (
     sum_usages,
     total_usage_of,
 )
+from mbxai.wire._repeats import RepeatGuard
 from mbxai.wire._result import Attempt, ResponseInfo, WireResult
 from mbxai.wire._schema import compact, json_schema_of, response_format_of, strict_view
 from mbxai.wire._sse import MAX_EVENT_BYTES, EventTooLargeError, ServerSentEvent, SSEDecoder
@@ -53,7 +55,15 @@ from mbxai.wire._stream_events import (
     ToolCallArgumentsDelta,
     ToolCallDone,
 )
-from mbxai.wire._tools import Effect, ToolInfo, ToolResult
+from mbxai.wire._tool_events import (
+    ToolCalled,
+    ToolEnded,
+    ToolEvent,
+    ToolEventBase,
+    ToolPending,
+    ToolProgressed,
+)
+from mbxai.wire._tools import Effect, ToolInfo, ToolResult, call_digest
 
 __all__ = [
     "MAX_EVENT_BYTES",
@@ -63,6 +73,7 @@ __all__ = [
     "Attempt",
     "Audio",
     "AudioDelta",
+    "Budget",
     "ChatCompletion",
     "ChatCompletionChunk",
     "Choice",
@@ -91,10 +102,12 @@ __all__ = [
     "PromptTokensDetails",
     "ReasoningDelta",
     "RefusalDelta",
+    "RepeatGuard",
     "ResponseInfo",
     "SSEDecoder",
     "ServerSentEvent",
     "ServerToolUse",
+    "Spent",
     "Strategy",
     "StreamEvent",
     "TextDelta",
@@ -102,14 +115,21 @@ __all__ = [
     "ToolCallDelta",
     "ToolCallDone",
     "ToolCallPart",
+    "ToolCalled",
     "ToolDefinition",
+    "ToolEnded",
+    "ToolEvent",
+    "ToolEventBase",
     "ToolInfo",
+    "ToolPending",
+    "ToolProgressed",
     "ToolResult",
     "URLCitation",
     "Usage",
     "WireModel",
     "WireObject",
     "WireResult",
+    "call_digest",
     "compact",
     "fold_chunks",
     "json_schema_of",

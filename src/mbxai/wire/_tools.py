@@ -1,7 +1,11 @@
 """What a tool run tells the model and the application; plain data shared by tools and agents."""
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
+
+import pydantic_core
 
 Effect: TypeAlias = Literal["read", "idempotent", "once"]
 """What a repeated run of a tool does: nothing, the same again, or the effect a second time."""
@@ -16,8 +20,10 @@ class ToolInfo:
         description: What the tool does.
         parameters: JSON Schema of its arguments.
         effect: What a repeated run does.
-        requires_approval: Whether a person must agree before each run.
+        requires_approval: Whether a person must agree before a run; where that depends on the
+            arguments, it is True.
         source: "local", or the name of the MCP server that has it.
+        is_external: Whether the application runs it, and not this library.
     """
 
     name: str
@@ -26,6 +32,7 @@ class ToolInfo:
     effect: Effect = "once"
     requires_approval: bool = False
     source: str = "local"
+    is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,11 @@ class ToolResult:
         name: Name of the tool.
         content: Text for the model: the result, or what went wrong.
         is_error: Whether `content` tells of a failure.
-        value: What the function returned, for the application; None on failure.
+        value: What the function returned, whole, for the application; None on failure.
+        parts: Pictures, files and sound beside the text, as content parts of a message.
+        is_cut: Whether `content` holds only the beginning of the result; `value` has all of it.
+        seconds: How long the run took, retries included; 0 where nothing ran.
+        attempts: How often the function was run; 0 where nothing ran.
     """
 
     call_id: str
@@ -45,7 +56,52 @@ class ToolResult:
     content: str
     is_error: bool = False
     value: object = field(default=None, repr=False)
+    parts: Sequence[Mapping[str, Any]] = field(default=(), repr=False)  # Any: open JSON of the wire
+    is_cut: bool = False
+    seconds: float = 0.0
+    attempts: int = 0
 
-    def to_message(self) -> dict[str, str]:
-        """Return the `tool` message that answers the call."""
-        return {"role": "tool", "tool_call_id": self.call_id, "content": self.content}
+    def to_message(self) -> dict[str, Any]:  # Any: a JSON object of the wire
+        """Return the `tool` message that answers the call.
+
+        Its content is text, or, where there are pictures or files, a list of parts with the text
+        first (OpenRouter takes text, `image_url` and `file` parts in tool messages).
+        """
+        content: object = self.content
+        if self.parts:
+            text = [{"type": "text", "text": self.content}] if self.content else []
+            content = [*text, *(dict(part) for part in self.parts)]
+        return {"role": "tool", "tool_call_id": self.call_id, "content": content}
+
+
+def call_digest(name: str, arguments: str | Mapping[str, object]) -> str:
+    """Return what identifies a call by its tool and the meaning of its arguments.
+
+    Two argument texts that hold the same JSON, differently spaced or ordered, have one digest.
+
+    Args:
+        name: Name of the tool.
+        arguments: The arguments, or their JSON text; a text that is no JSON counts as it stands.
+
+    Returns:
+        SHA-256 in hexadecimal.
+    """
+    meaning: object = arguments
+    if isinstance(arguments, str):
+        try:
+            meaning = pydantic_core.from_json(arguments) if arguments.strip() else {}
+        except ValueError:
+            meaning = [arguments]
+        if meaning is None:
+            meaning = {}
+    canonical = pydantic_core.to_json([name, _sorted(meaning)], inf_nan_mode="strings")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _sorted(value: object) -> object:
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, object]", value)
+        return {str(key): _sorted(items[key]) for key in sorted(items, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [_sorted(item) for item in cast("Sequence[object]", value)]
+    return value

@@ -1,26 +1,44 @@
-"""What a session may use up, and whether it has."""
+"""What a run may use up, and whether it has; the same in a tool client and in an agent."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from mbxai.agent._snapshot import AgentSnapshot
 from mbxai.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a run has used up.
+
+    Attributes:
+        cost_usd: USD that OpenRouter charged.
+        tokens: Tokens of prompts and answers together.
+        requests: Model calls, those under way included.
+        tool_calls: Tool calls, those under way included.
+        seconds: Since the run began.
+    """
+
+    cost_usd: float = 0.0
+    tokens: int = 0
+    requests: int = 0
+    tool_calls: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Bounds of what a session uses, over all its turns; None sets no bound.
+    """Bounds of what an agent's session, or a conversation with tools, uses; None sets no bound.
 
     A bound is checked before the next call: the run then rests with `BudgetExceededError`,
-    nothing is lost, and the same session goes on when it is called with a larger budget. Calls
-    that are under way are not cut off, so what they cost may pass the bound.
+    nothing is lost, and it goes on when it is continued with a larger budget. Calls that are under
+    way are not cut off, so what they cost may pass the bound.
 
     Attributes:
         max_cost_usd: USD that OpenRouter charged (`usage.cost`).
         max_tokens: Tokens of prompts and answers together.
         max_requests: Model calls.
         max_tool_calls: Tool calls.
-        max_seconds: Seconds of one call of `agent()`.
+        max_seconds: Seconds of one call of `agent()`, `chat()` or `parse()`.
 
     Raises:
         ConfigurationError: A bound is not positive.
@@ -39,35 +57,25 @@ class Budget:
             if value is not None and not (isinstance(value, (int, float)) and value > 0):
                 raise ConfigurationError(f"Budget: {name} must be positive, not {value!r:.80}.")
 
-    def reached(
-        self,
-        snapshot: AgentSnapshot,
-        seconds: float,
-        *,
-        kind: Literal["model", "tool"],
-        under_way: int,
-    ) -> tuple[str, str] | None:
+    def reached(self, spent: Spent, kind: Literal["model", "tool"]) -> tuple[str, str] | None:
         """Say which bound a further call would pass.
 
         Args:
-            snapshot: The session's state.
-            seconds: Seconds since this call of `agent()` began.
-            kind: What is to be called.
-            under_way: Calls of that kind that have begun and not come back.
+            spent: What has been used up.
+            kind: What is to be called; tool calls cost no tokens and no money.
 
         Returns:
             The bound's name and a sentence about it; None if the call may be made.
         """
-        total = snapshot.token_summary.total()
-        used: dict[str, float] = {
-            "max_cost_usd": total.cost_usd,
-            "max_tokens": total.total_tokens,
-            "max_seconds": seconds,
-        }
+        used: dict[str, float] = {"max_seconds": spent.seconds}
         if kind == "model":
-            used["max_requests"] = snapshot.model_calls + under_way
+            used |= {
+                "max_cost_usd": spent.cost_usd,
+                "max_tokens": spent.tokens,
+                "max_requests": spent.requests,
+            }
         else:
-            used = {"max_tool_calls": snapshot.tool_calls + under_way, "max_seconds": seconds}
+            used["max_tool_calls"] = spent.tool_calls
         for name, value in used.items():
             bound: float | None = getattr(self, name)
             if bound is not None and value >= bound:
