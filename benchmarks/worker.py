@@ -1,6 +1,6 @@
 """Measures one client in one scenario, in a process of its own; `run.py` starts it.
 
-    python benchmarks/worker.py CLIENT SCENARIO URL
+    python benchmarks/worker.py CLIENT SCENARIO URL [TOOL_LOOPS]
 
 prints one JSON object of figures. What the client hands back is checked, so that one that skips
 work fails.
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from answers import PIECE, REPORT, TEXT
+from lookups import CALLS_A_ROUND, ROUNDS, RUNS, completed
 
-SLOW_CLIENTS = frozenset({"openrouter", "pydantic_ai"})
+SLOW_CLIENTS = frozenset({"openrouter", "pydantic_ai", "openai_agents"})
 """They get less to do, so that a run ends within minutes; figures are per call or per chunk."""
 
 IMPORTS = {
@@ -67,6 +68,37 @@ async def typed(client: Any, calls: int) -> Figures:
     for answer in answers:
         expect("the typed answer", answer.model_dump(), REPORT)
     return {"cpu_us": spent / calls * 1e6}
+
+
+async def tools(run: Callable[[str], Awaitable[str | None]], loops: int, text: str) -> Figures:
+    """Whole tool loops, one after the other."""
+    warm_up = 5
+    times: list[float] = []
+    cpu = 0.0
+    for number in range(warm_up + loops):
+        if number == warm_up:
+            cpu = time.process_time()
+        began = time.perf_counter()
+        expect("the answer", await run("bench/tools"), text)
+        times.append((time.perf_counter() - began) * 1000)
+    spent = time.process_time() - cpu
+    _check_runs(warm_up + loops)
+    return {
+        "wall_ms": statistics.median(times[warm_up:]),
+        "p90_ms": statistics.quantiles(times[warm_up:], n=10)[-1],
+        "cpu_ms": spent / loops * 1000,
+    }
+
+
+def _check_runs(loops: int) -> None:
+    """Every tool ran once a round with its arguments, at the same time as the others."""
+    wanted = [{name: completed(name, given) for name, given in calls} for calls in ROUNDS] * loops
+    expect("runs of tools", len(RUNS), len(wanted) * CALLS_A_ROUND)
+    for number, calls in enumerate(wanted):
+        runs = RUNS[number * CALLS_A_ROUND :][:CALLS_A_ROUND]
+        expect("the calls of a round", {run.name: run.arguments for run in runs}, calls)
+        first_end, last_begin = min(run.ended for run in runs), max(run.began for run in runs)
+        expect("the calls of a round overlap", last_begin < first_end, True)
 
 
 async def first_call(client: Any) -> Figures:
@@ -201,7 +233,7 @@ def _resident_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # the peak, in bytes on macOS
 
 
-def scenarios(name: str) -> dict[str, Callable[[Any], Awaitable[Figures]]]:
+def scenarios(name: str, loops: int) -> dict[str, Callable[[Any], Awaitable[Figures]]]:
     is_slow = name in SLOW_CLIENTS
     load_calls = 512 if name == "httpx" else 128 if name in SLOW_CLIENTS else 1024
 
@@ -216,6 +248,8 @@ def scenarios(name: str) -> dict[str, Callable[[Any], Awaitable[Figures]]]:
         "streams200": lambda client: many_streams(client, *((40, 50) if is_slow else (200, 200))),
         "first-chunk": lambda client: first_chunk(client, some(100, 20)),
         "typed": lambda client: typed(client, some(150, 20)),
+        "tools": lambda client: tools(client.use_tools, loops, TEXT),
+        "tools-stream": lambda client: tools(client.stream_tools, loops, PIECE * 20),
         "load128": lambda client: load(client, "bench/call", load_calls, 128),
         "load128-50": lambda client: load(client, "bench/call-50", load_calls, 128),
         "load1000": lambda client: cold_load(client, 1000),
@@ -238,7 +272,7 @@ async def measure(client: Any, scenario: Callable[[Any], Awaitable[Figures]]) ->
         await client.close()
 
 
-def main(name: str, scenario: str, url: str) -> None:
+def main(name: str, scenario: str, url: str, loops: str = "40") -> None:
     if scenario == "import":
         figures = imports(name)
     else:
@@ -248,7 +282,9 @@ def main(name: str, scenario: str, url: str) -> None:
             figures = blocking(client)
             client.close()
         else:
-            figures = asyncio.run(measure(module.Client(url), scenarios(name)[scenario]))
+            figures = asyncio.run(
+                measure(module.Client(url), scenarios(name, int(loops))[scenario])
+            )
     print(json.dumps(figures))
 
 

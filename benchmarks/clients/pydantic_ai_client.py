@@ -1,9 +1,11 @@
-"""pydantic-ai: an agent without tools; it has no blocking client of its own."""
+"""pydantic-ai: an agent; it has no blocking client of its own."""
 
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from answers import MESSAGES
+from lookups import TOOLS
 from pydantic_ai import Agent, NativeOutput
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -28,9 +30,17 @@ class Client:
     async def typed(self, model: str) -> Report:
         return (await self._agent_of(model, Report).run(_PROMPT)).output
 
+    async def use_tools(self, model: str) -> str:
+        return (await self._agent_of(model, tools=TOOLS).run(_PROMPT)).output
+
     async def close(self) -> None:
         await self._provider.client.close()
 
-    def _make_agent(self, model: str, output: type[Report] | None = None) -> Agent:
+    def _make_agent(
+        self,
+        model: str,
+        output: type[Report] | None = None,
+        tools: tuple[Callable[..., Any], ...] = (),
+    ) -> Agent:
         chat = OpenAIChatModel(model, provider=self._provider)
-        return Agent(chat, output_type=NativeOutput(output) if output else str)
+        return Agent(chat, output_type=NativeOutput(output) if output else str, tools=tools)

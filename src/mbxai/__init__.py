@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from mbxai.agent import (
         AgentClient,
         AsyncAgentClient,
-        Budget,
     )
     from mbxai.agent.models import (
         AgentResponse,
@@ -83,8 +82,12 @@ if TYPE_CHECKING:
         StreamProtocolError,
         StreamTruncatedError,
         ToolArgumentError,
+        ToolCallsPendingError,
         ToolDefinitionError,
         ToolError,
+        ToolExecutionError,
+        ToolLoopError,
+        ToolRepeatError,
         ToolRetry,
         ToolRoundsExceededError,
     )
@@ -110,10 +113,18 @@ if TYPE_CHECKING:
     )
     from mbxai.tools import (
         AsyncToolClient,
+        PendingCall,
+        Progress,
         Secret,
+        ToolApproval,
+        ToolCall,
         ToolClient,
         ToolContext,
         tool,
+    )
+    from mbxai.wire import (
+        Budget,
+        ToolResult,
     )
 
 __all__ = [
@@ -167,7 +178,9 @@ __all__ = [
     "OutputError",
     "OutputTruncatedError",
     "OutputValidationError",
+    "PendingCall",
     "PermissionDeniedError",
+    "Progress",
     "ProviderStreamError",
     "ProviderUnavailableError",
     "Question",
@@ -195,11 +208,18 @@ __all__ = [
     "TokenSummary",
     "TokenUsage",
     "ToolAnalysis",
+    "ToolApproval",
     "ToolArgumentError",
+    "ToolCall",
+    "ToolCallsPendingError",
     "ToolClient",
     "ToolContext",
     "ToolDefinitionError",
     "ToolError",
+    "ToolExecutionError",
+    "ToolLoopError",
+    "ToolRepeatError",
+    "ToolResult",
     "ToolRetry",
     "ToolRoundsExceededError",
     "__version__",
@@ -216,7 +236,6 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "mbxai.agent": (
         "AgentClient",
         "AsyncAgentClient",
-        "Budget",
     ),
     "mbxai.agent.models": (
         "AgentResponse",
@@ -261,10 +280,18 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "mbxai.tools": (
         "AsyncToolClient",
+        "PendingCall",
+        "Progress",
         "Secret",
+        "ToolApproval",
+        "ToolCall",
         "ToolClient",
         "ToolContext",
         "tool",
+    ),
+    "mbxai.wire": (
+        "Budget",
+        "ToolResult",
     ),
 }
 _HOMES: Final = {name: module for module, names in _NAMES.items() for name in names}

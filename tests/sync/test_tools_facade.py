@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from mbxai.errors import ToolRoundsExceededError
+from mbxai.errors import StreamTruncatedError, ToolRoundsExceededError
 from mbxai.openrouter import ChatStream, OpenRouterClient
 from mbxai.testing import FakeOpenRouter, Reply
-from mbxai.tools import AsyncToolClient, ToolClient
+from mbxai.tools import AsyncToolClient, ToolClient, tool
+from mbxai.wire import AnswerDone
 
 MESSAGES = [{"role": "user", "content": "What is the weather in Tokyo?"}]
 
@@ -79,6 +80,79 @@ def test_a_stream_can_be_left_early(fake: Any, client: ToolClient) -> None:
     with client.chat(MESSAGES, stream=True) as response:
         next(response)
     assert list(response) == []
+
+
+def test_events_tell_what_the_tools_do(fake: Any, client: ToolClient) -> None:
+    fake.script(Reply(tool_calls=[CALL]), Reply("done", usage={"cost": 0.5}))
+    with client.stream(MESSAGES) as stream:
+        events = list(stream.events())
+    kinds = [type(event).__name__ for event in events]
+    assert kinds.index("ToolCalled") < kinds.index("ToolEnded") < kinds.index("TextDelta")
+    assert isinstance(events[-1], AnswerDone)
+    final = stream.get_final_completion()
+    assert final is events[-1].completion is stream.completion
+    assert (final.text, final.run.rounds, stream.run.rounds) == ("done", 1, 1)
+
+
+def test_text_alone_can_be_read(fake: Any, client: ToolClient) -> None:
+    fake.script(Reply(tool_calls=[CALL]), Reply("one two"))
+    with client.stream(MESSAGES) as stream:
+        assert "".join(stream.text_stream) == "one two"
+
+
+def test_a_closed_stream_has_no_final_answer(fake: Any, client: ToolClient) -> None:
+    fake.script(Reply("word " * 2_000))
+    stream = client.stream(MESSAGES)
+    next(stream)
+    stream.close()
+    with pytest.raises(StreamTruncatedError):
+        stream.get_final_completion()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_waits_is_taken_up_by_the_next_call(
+    fake: Any, client: ToolClient, streamed: bool
+) -> None:
+    paid: list[int] = []
+
+    @client.tool(requires_approval=True)
+    def pay(amount: int) -> str:
+        """Pay."""
+        paid.append(amount)
+        return "paid"
+
+    client.register_external_tool("click", "Click.", {"type": "object", "properties": {}})
+    calls = [{"name": "pay", "arguments": {"amount": 5}, "id": "p"}, {"name": "click", "id": "c"}]
+    fake.script(Reply(tool_calls=calls), Reply("done"))
+
+    def ask(messages: Any, **options: Any) -> Any:
+        if not streamed:
+            return client.chat(messages, **options)
+        with client.stream(messages, **options) as stream:
+            return stream.get_final_completion()
+
+    waiting = ask(MESSAGES)
+    assert [pending.reason for pending in waiting.pending] == ["approval", "external"]
+    words = [waiting.pending[0].approve()]
+    answer = ask(waiting.run.messages, approvals=words, tool_results={"c": "clicked"})
+    assert (answer.text, answer.pending, paid) == ("done", [], [5])
+
+
+def test_all_marked_methods_of_an_object_are_offered(fake: Any, client: ToolClient) -> None:
+    class Counter:
+        value = 0
+
+        @tool
+        def increase(self, by: int) -> int:
+            """Increase the counter."""
+            self.value += by
+            return self.value
+
+    counter = Counter()
+    assert client.register_object(counter, prefix="my_") == ["my_increase"]
+    fake.script(Reply(tool_calls=[{"name": "my_increase", "arguments": {"by": 3}}]), Reply("ok"))
+    client.chat(MESSAGES)
+    assert counter.value == 3
 
 
 def test_create_streams_without_tools(fake: Any, client: ToolClient) -> None:

@@ -22,6 +22,7 @@ from mbxai.wire import (
     ToolInfo,
     ToolResult,
     Usage,
+    sendable_param,
     with_unique_call_ids,
 )
 
@@ -183,7 +184,7 @@ class ClientPort:
         # Providers send empty and repeated ids, also from round to round.
         taken = {str(call["id"]) for m in messages for call in m.get("tool_calls") or ()}
         message = with_unique_call_ids(message, taken, seed=str(getattr(completion, "id", "")))
-        return Reply(message.to_param(), usage_of(completion), finish_reason)
+        return Reply(sendable_param(message), usage_of(completion), finish_reason)
 
     def tool_infos(self, only: Sequence[str] | None = None) -> list[ToolInfo]:
         """Return what a planner must know of the tools that may be used."""

@@ -177,7 +177,8 @@ class Journey:
             self._tell_how_to_continue()
             return INTERRUPTED
         except BudgetExceededError as error:
-            self._where.end(error.response, replace(self._state, is_stopped=True))
+            if error.response is not None:
+                self._where.end(error.response, replace(self._state, is_stopped=True))
             tell(error.message)
             self._tell_how_to_continue("with a larger --max-cost")
             return FAILED

@@ -16,9 +16,10 @@
         OutputError                             typed output could not be had
           OutputValidationError   OutputTruncatedError   ContentFilteredError   RefusalError
       ToolError
-        ToolDefinitionError (also TypeError)   ToolArgumentError   ToolExecutionError   ToolRetry
+        ToolDefinitionError (also TypeError)   ToolArgumentError   ToolRetry
         ToolLoopError                           holds what was said and done
-          ToolRoundsExceededError   ToolRepeatError   ToolCallsPendingError   BudgetExceededError
+          ToolRoundsExceededError   ToolRepeatError   ToolCallsPendingError   ToolExecutionError
+          BudgetExceededError
       MCPError
         MCPConnectionError   MCPToolError   MCPProtocolError
       SessionError

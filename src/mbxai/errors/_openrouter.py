@@ -7,6 +7,7 @@ from mbxai._types import JSONValue
 from mbxai.errors._base import ConfigurationError, MBXAIError
 
 if TYPE_CHECKING:  # pydantic models, which `import mbxai` must not load
+    from mbxai.tools._run import ToolRun
     from mbxai.wire._completion import ChatCompletion, Usage
     from mbxai.wire._result import Attempt
 
@@ -29,10 +30,13 @@ class OpenRouterError(MBXAIError):
         attempts: How many times the request was sent.
         history: Every attempt with its outcome and the wait after it.
         completions: Answers of the same call that came before it failed, and were paid for.
+        run: What a tool client's conversation had said and done when it failed; its `messages` can
+            be given to the next call. None outside of one.
     """
 
     history: "tuple[Attempt, ...]" = ()
     completions: "tuple[ChatCompletion, ...]" = ()
+    run: "ToolRun | None" = None
 
     def __init__(
         self,

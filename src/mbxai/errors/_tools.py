@@ -20,10 +20,6 @@ class ToolArgumentError(ToolError):
     """The arguments do not fit the tool's schema."""
 
 
-class ToolExecutionError(ToolError):
-    """A tool with `on_error="raise"` failed; the cause is what its function raised."""
-
-
 class ToolRetry(ToolError):  # noqa: N818  # a request to the model, raised as one
     """Raised by a tool to send advice back to the model, which may call it again."""
 
@@ -40,6 +36,10 @@ class ToolLoopError(ToolError):
         """Keep what has happened."""
         super().__init__(message, hint=hint)
         self.run = run
+
+
+class ToolExecutionError(ToolLoopError):
+    """A tool with `on_error="raise"` failed; the cause is what its function raised."""
 
 
 class ToolRoundsExceededError(ToolLoopError):

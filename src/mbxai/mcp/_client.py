@@ -1,10 +1,11 @@
 """The asynchronous MCP client: a tool client whose tools may also come from MCP servers."""
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 from mbxai.mcp._registry import ServerRegistry
 from mbxai.mcp._targets import CALL_SECONDS, CONNECT_SECONDS, Mode, read_target
-from mbxai.tools import Approver, AsyncToolClient
+from mbxai.tools import AsyncToolClient, ToolClientOptions
 
 
 class AsyncMCPClient(AsyncToolClient):
@@ -15,19 +16,19 @@ class AsyncMCPClient(AsyncToolClient):
     loops and threads are made there.
     """
 
-    def __init__(self, openrouter_client: object, *, approve: Approver | None = None) -> None:
+    def __init__(self, openrouter_client: object, **options: Unpack[ToolClientOptions]) -> None:
         """Wrap a client.
 
         Args:
-            openrouter_client: An OpenRouter client, or an object with `create(messages=...)` and
-                `parse(messages=..., response_format=...)`, blocking or not.
-            approve: Asked before `chat` or `parse` runs a tool with `requires_approval`; gets the
-                `ToolCall` and answers True or False. Without it such tools are refused.
+            openrouter_client: An `AsyncOpenRouterClient`, an `OpenRouterClient`, or an object with
+                `create(messages=...)` and `parse(messages=..., response_format=...)`, blocking or
+                not.
+            **options: See `ToolClientOptions`.
 
         Raises:
-            ConfigurationError: The object has neither `create` nor `parse`.
+            ConfigurationError: The object has neither `create` nor `parse`, or a number cannot be.
         """
-        super().__init__(openrouter_client, approve=approve)
+        super().__init__(openrouter_client, **options)
         self._servers = ServerRegistry(self.registry)
 
     async def register_mcp_server(

@@ -87,7 +87,7 @@ class ServerRegistry:
         tools = self._make_tools(target.name, listed, connection)
         self._servers[target.name] = _Server(connection, tools)
         for tool in tools:
-            self._tools.add(tool)
+            self._tools.add(tool, replace=True)
         if old is not None:
             await old.connection.aclose()
         return [tool.name for tool in tools]

@@ -6,7 +6,8 @@ a stranger, learns of a failure: a `ToolError` is meant to be read, anything els
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, cast
 
 import anyio
@@ -16,7 +17,7 @@ from mbxai._redaction import get_logger
 from mbxai.errors import ToolError, ToolRetry
 from mbxai.tools import Tool, ToolCall, ToolRegistry
 from mbxai.tools._runner import ToolRunner, is_coroutine_function
-from mbxai.tools._signature import AnyFunction
+from mbxai.tools._signature import AnyFunction, innermost
 from mbxai.wire import ToolResult
 
 logger = get_logger(__name__)
@@ -36,7 +37,7 @@ class ServedTools:
         Args:
             tool: The tool, with its function.
         """
-        self.registry.add(_guarded(tool))
+        self.registry.add(_guarded(tool), replace=True)
 
     def schema(self, name: str) -> dict[str, Any] | None:
         """Return the JSON Schema of a tool's arguments, or None if there is no such tool."""
@@ -104,9 +105,15 @@ def _guard(function: AnyFunction, name: str) -> AnyFunction:
     async def call_async(*positional: Any, **keywords: Any) -> Any:
         try:
             value: Any = function(*positional, **keywords)
-            if inspect.isasyncgen(value):
-                return [item async for item in value]
             return await value if inspect.isawaitable(value) else value
+        except Exception as error:
+            raise _readable(error, name) from error
+
+    async def generate(*positional: Any, **keywords: Any) -> AsyncGenerator[Any]:
+        try:
+            async with aclosing(function(*positional, **keywords)) as items:
+                async for item in items:
+                    yield item
         except Exception as error:
             raise _readable(error, name) from error
 
@@ -116,6 +123,8 @@ def _guard(function: AnyFunction, name: str) -> AnyFunction:
         except Exception as error:
             raise _readable(error, name) from error
 
+    if inspect.isasyncgenfunction(innermost(function)):
+        return generate
     return call_async if is_coroutine_function(function) else call
 
 

@@ -1,11 +1,12 @@
 """The blocking MCP client; no logic of its own, see `_client`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import mbxai.portal as portal
 from mbxai.mcp._client import AsyncMCPClient
 from mbxai.mcp._targets import CALL_SECONDS, CONNECT_SECONDS, Mode
-from mbxai.tools import Approver, ToolClient
+from mbxai.tools import ToolClient, ToolClientOptions
 
 
 class MCPClient(ToolClient):
@@ -16,20 +17,20 @@ class MCPClient(ToolClient):
     loops and threads are made there.
     """
 
-    def __init__(self, openrouter_client: object, *, approve: Approver | None = None) -> None:
+    def __init__(self, openrouter_client: object, **options: Unpack[ToolClientOptions]) -> None:
         """Wrap a client.
 
         Args:
-            openrouter_client: An OpenRouter client, or an object with `create(messages=...)` and
-                `parse(messages=..., response_format=...)`, blocking or not.
-            approve: Asked before `chat` or `parse` runs a tool with `requires_approval`; gets the
-                `ToolCall` and answers True or False. Without it such tools are refused.
+            openrouter_client: An `AsyncOpenRouterClient`, an `OpenRouterClient`, or an object with
+                `create(messages=...)` and `parse(messages=..., response_format=...)`, blocking or
+                not.
+            **options: See `ToolClientOptions`.
 
         Raises:
-            ConfigurationError: The object has neither `create` nor `parse`.
+            ConfigurationError: The object has neither `create` nor `parse`, or a number cannot be.
         """
-        super().__init__(openrouter_client, approve=approve)
-        self._mcp_core = AsyncMCPClient(openrouter_client, approve=approve)
+        super().__init__(openrouter_client, **options)
+        self._mcp_core = AsyncMCPClient(openrouter_client, **options)
         self._core = self._mcp_core
         portal.register(self._mcp_core.aclose)
 

@@ -229,8 +229,8 @@ class _Talk:
         message = answer.choices[0].message
         message.parsed = None  # a server may send a field of this name
         answer.set_outcome(strategy=self.strategy, earlier=self._misfits)
-        if self.has_tools and message.tool_calls and not message.content:
-            return None  # the model wants one of the caller's tools first
+        if self.has_tools and message.tool_calls:
+            return None  # the model wants a tool first; words beside a call are no answer
         tool = ANSWER_TOOL if self.strategy == "tool" else None
         try:
             reading = read_answer(answer, self._output_type, answer_tool=tool)

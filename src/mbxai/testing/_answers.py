@@ -43,6 +43,7 @@ def completion(answer: Answer, origin: Origin) -> Json:
     if answer.calls:
         message["tool_calls"] = [
             {
+                **call.extra,
                 "index": at,
                 "id": call.id,
                 "type": "function",
@@ -128,7 +129,7 @@ def _deltas(answer: Answer) -> Iterator[Json]:
         yield {"role": "assistant", "content": piece}
     for at, call in enumerate(answer.calls):
         first = {"name": call.name, "arguments": ""}
-        opening = {"index": at, "id": call.id, "type": "function", "function": first}
+        opening = {**call.extra, "index": at, "id": call.id, "type": "function", "function": first}
         yield {"role": "assistant", "content": None, "tool_calls": [opening]}
         parts: list[str] = _PIECES.findall(call.arguments)
         for part in parts:

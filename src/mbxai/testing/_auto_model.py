@@ -20,11 +20,12 @@ _QUOTE_LENGTH: Final = 4_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One tool call: id, name and the arguments as JSON text."""
+    """One tool call: id, name, the arguments as JSON text, and what a provider adds to it."""
 
     id: str
     name: str
     arguments: str
+    extra: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

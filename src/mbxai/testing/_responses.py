@@ -13,6 +13,7 @@ from mbxai.testing._http import Response
 from mbxai.testing._json_views import Json, as_list, as_object, as_text
 from mbxai.testing._steps import Drop, Failure, Raw, Reply, Stall, Step
 
+_CALL_WORDS: Final = frozenset({"id", "name", "arguments"})
 _JSON: Final = {"Content-Type": "application/json"}
 _EVENTS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 _ERROR_TYPES: Final[Mapping[int, str]] = {
@@ -173,5 +174,6 @@ def _scripted_calls(calls: Sequence[Mapping[str, object]], talk: Conversation) -
         given = call.get("arguments", {})
         arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
         identifier = as_text(call.get("id")) if "id" in call else call_id(talk.body, name, at)
-        result.append(Call(id=identifier, name=name, arguments=arguments))
+        extra = {key: value for key, value in call.items() if key not in _CALL_WORDS}
+        result.append(Call(id=identifier, name=name, arguments=arguments, extra=extra))
     return result

@@ -36,7 +36,7 @@ class Reply:
     Attributes:
         content: Text of the message; None beside `tool_calls` or `json`.
         tool_calls: Calls, each a mapping with `name`, `arguments` (an object, or a string that is
-            sent as it is) and, if wanted, `id`.
+            sent as it is) and, if wanted, `id`; other keys are sent beside them.
         json: A value that is sent as JSON text, for requests with a JSON Schema.
         finish_reason: Default: `tool_calls` if there are any, else `stop`.
         usage: Fields that replace the counted ones, for example `{"cost": 0.5}`.

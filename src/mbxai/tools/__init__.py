@@ -1,28 +1,65 @@
 """Functions a model may call: clients, registry, schemas, injected context and secrets."""
 
-from mbxai.tools._call import ToolCall
+from mbxai.tools._answer import ParsedToolCompletion, ToolCompletion
+from mbxai.tools._call import PendingCall, ToolApproval, ToolCall
 from mbxai.tools._client import AsyncToolClient
-from mbxai.tools._context import Secret, SecretSource, ToolContext
+from mbxai.tools._context import Progress, Secret, SecretSource, ToolContext
+from mbxai.tools._options import ToolClientOptions, ToolFilter, ToolLoopOptions
+from mbxai.tools._progress import ToolListener
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._runner import Approver
-from mbxai.tools._stream import AsyncToolChatStream, ToolChatStream
+from mbxai.tools._run import ToolRun
+from mbxai.tools._runner import AfterCall, Approver, BeforeCall
+from mbxai.tools._stream import AsyncToolChatStream
+from mbxai.tools._stream_view import ToolStreamEvent
 from mbxai.tools._strict import convert_to_strict_schema
 from mbxai.tools._sync import ToolClient
+from mbxai.tools._sync_stream import ToolChatStream
 from mbxai.tools._tool import Tool, ToolOptions, tool
+from mbxai.wire import (
+    Budget,
+    ToolCalled,
+    ToolEnded,
+    ToolEvent,
+    ToolInfo,
+    ToolPending,
+    ToolProgressed,
+    ToolResult,
+)
 
 __all__ = [
+    "AfterCall",
     "Approver",
     "AsyncToolChatStream",
     "AsyncToolClient",
+    "BeforeCall",
+    "Budget",
+    "ParsedToolCompletion",
+    "PendingCall",
+    "Progress",
     "Secret",
     "SecretSource",
     "Tool",
+    "ToolApproval",
     "ToolCall",
+    "ToolCalled",
     "ToolChatStream",
     "ToolClient",
+    "ToolClientOptions",
+    "ToolCompletion",
     "ToolContext",
+    "ToolEnded",
+    "ToolEvent",
+    "ToolFilter",
+    "ToolInfo",
+    "ToolListener",
+    "ToolLoopOptions",
     "ToolOptions",
+    "ToolPending",
+    "ToolProgressed",
     "ToolRegistry",
+    "ToolResult",
+    "ToolRun",
+    "ToolStreamEvent",
     "convert_to_strict_schema",
     "tool",
 ]

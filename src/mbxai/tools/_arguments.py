@@ -1,4 +1,4 @@
-"""The model's argument text: read it, check it against a schema, say what is wrong with it.
+"""The model's arguments: check them against a schema, say what is wrong with them.
 
 Messages name arguments and rules, never the values that were sent: those may be secret or huge.
 """
@@ -7,37 +7,71 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-import pydantic_core
-
 from mbxai.errors import ToolArgumentError
+from mbxai.tools._argument_text import json_container, read_object
 
 logger = logging.getLogger(__name__)
 
+__all__ = ["SchemaChecker", "argument_problems", "read_object", "with_decoded"]
+
 _MAX_PROBLEMS: Final = 10
 _MAX_RULE_CHARS: Final = 200
+_CONTAINER_WANTED: Final = frozenset(
+    {
+        "dataclass_type",
+        "dict_type",
+        "frozen_set_type",
+        "iterable_type",
+        "list_type",
+        "mapping_type",
+        "model_attributes_type",
+        "model_type",
+        "named_tuple_type",
+        "set_type",
+        "tuple_type",
+    }
+)
+"""Errors of pydantic that say that an object or an array was wanted."""
 
 
-def read_object(arguments: str) -> dict[str, Any]:
-    """Read the arguments of a call.
+def with_decoded(
+    values: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:  # Any: JSON of the wire
+    """Return arguments with strings read as JSON where an object or an array was wanted.
+
+    Models often encode an inner object twice. Validate the result again: it may still not fit.
 
     Args:
-        arguments: JSON text as the model wrote it; blank text and `null` mean no arguments.
+        values: The arguments; they are not changed.
+        errors: What `ValidationError.errors()` gives for them, with aliases in `loc`.
 
-    Raises:
-        ToolArgumentError: The text is not JSON, or not an object.
+    Returns:
+        A new dict; None if no string that was complained of holds an object or an array.
     """
-    if not arguments.strip():
-        return {}
-    try:
-        value: object = pydantic_core.from_json(arguments)
-    except ValueError as cause:
-        reason = str(cause).splitlines()[0][:_MAX_RULE_CHARS]
-        raise ToolArgumentError(f"The arguments are not valid JSON ({reason}).") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ToolArgumentError("The arguments must be one JSON object.")
-    return cast("dict[str, Any]", value)
+    decoded: dict[str, Any] | None = None
+    for error in errors:
+        if error["type"] in _CONTAINER_WANTED:
+            decoded = _decoded_at(decoded or dict(values), list(error["loc"])) or decoded
+    return decoded
+
+
+def _decoded_at(values: dict[str, Any], path: Sequence[str | int]) -> dict[str, Any] | None:
+    """A copy with one string read; steps that name a member of a union lead nowhere."""
+    copy: Any = dict(values)
+    inside: Any = copy
+    for step in path:
+        try:
+            value: Any = inside[step]
+        except (LookupError, TypeError):
+            continue
+        if isinstance(value, str):
+            inside[step] = json_container(value)
+            return copy if inside[step] is not None else None
+        if not isinstance(value, (dict, list)):
+            return None
+        inside[step] = cast("Any", value).copy()
+        inside = inside[step]
+    return None
 
 
 def argument_problems(errors: Sequence[Mapping[str, Any]]) -> str:
@@ -87,6 +121,26 @@ class SchemaChecker:
             lines = [_schema_problem(error) for error in errors[:_MAX_PROBLEMS]]
             raise ToolArgumentError(_joined(lines, len(errors)))
 
+    def fitted(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Check one call's arguments, with strings read as JSON where that makes them fit.
+
+        Returns:
+            The arguments themselves, or new ones; see `with_decoded`.
+
+        Raises:
+            ToolArgumentError: The arguments break a rule of the schema.
+        """
+        try:
+            self.check(arguments)
+        except ToolArgumentError:
+            wrong = [place for error in self._errors(arguments) for place in _containers(error)]
+            decoded = with_decoded(arguments, wrong)
+            if decoded is None:
+                raise
+            self.check(decoded)
+            return decoded
+        return arguments
+
     def _errors(self, arguments: Mapping[str, Any]) -> list[Any]:
         if self._validator is None:
             # Slow to import, and only needed for schemas that pydantic did not make.
@@ -103,6 +157,15 @@ class SchemaChecker:
             if len(found) > _MAX_PROBLEMS:
                 break
         return found
+
+
+def _containers(error: Any) -> list[dict[str, Any]]:
+    """Where a schema wants an object or an array, in the form of pydantic's errors."""
+    inner = [place for context in error.context or () for place in _containers(context)]
+    wanted = error.validator_value if error.validator == "type" else ()
+    if {"array", "object"} & set([wanted] if isinstance(wanted, str) else wanted):
+        inner.append({"type": "dict_type", "loc": tuple(error.absolute_path)})
+    return inner
 
 
 def _schema_problem(error: Any) -> str:

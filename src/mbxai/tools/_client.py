@@ -2,17 +2,28 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 
 from pydantic import TypeAdapter
 
+from mbxai.openrouter import AsyncStreamManager
+from mbxai.tools._answer import (
+    ParsedToolCompletion,
+    ToolCompletion,
+    completion_with_run,
+    parsed_with_run,
+)
 from mbxai.tools._call import ToolCall
 from mbxai.tools._context import SecretSource, ToolContext
-from mbxai.tools._conversation import MAX_ROUNDS, Conversation
-from mbxai.tools._loop import converse
-from mbxai.tools._port import ModelPort
+from mbxai.tools._conversation import Conversation
+from mbxai.tools._loop import Rounds, check_nothing_pending, converse, keeping_run
+from mbxai.tools._marked import tools_of
+from mbxai.tools._offer import Offer
+from mbxai.tools._options import ToolChatParams, ToolClientOptions, ToolParseParams, split_params
+from mbxai.tools._port import ModelPort, whole_answer
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._runner import Approver, ToolRunner
+from mbxai.tools._runner import ToolRunner
 from mbxai.tools._signature import AnyFunction
 from mbxai.tools._stream import AsyncToolChatStream
 from mbxai.tools._tool import MarkOptions, Tool, ToolOptions
@@ -21,7 +32,6 @@ from mbxai.wire import (
     CompletionParams,
     Messages,
     ParsedChatCompletion,
-    ParseParams,
     Strategy,
     ToolDefinition,
     ToolInfo,
@@ -39,22 +49,21 @@ class AsyncToolClient:
     did not make.
     """
 
-    def __init__(self, openrouter_client: object, *, approve: Approver | None = None) -> None:
+    def __init__(self, openrouter_client: object, **options: Unpack[ToolClientOptions]) -> None:
         """Wrap a client.
 
         Args:
             openrouter_client: An `AsyncOpenRouterClient`, an `OpenRouterClient`, or an object with
                 `create(messages=...)` and `parse(messages=..., response_format=...)`, blocking or
                 not.
-            approve: Asked before `chat` or `parse` runs a tool with `requires_approval`; gets the
-                `ToolCall` and answers True or False. Without it such tools are refused.
+            **options: See `ToolClientOptions`.
 
         Raises:
-            ConfigurationError: The object has neither `create` nor `parse`.
+            ConfigurationError: The object has neither `create` nor `parse`, or a number cannot be.
         """
         self._port = ModelPort(openrouter_client)
         self._registry = ToolRegistry()
-        self._runner = ToolRunner(self._registry, approve=approve)
+        self._runner = ToolRunner(self._registry, **options)
 
     @property
     def registry(self) -> ToolRegistry:
@@ -67,9 +76,11 @@ class AsyncToolClient:
         description: str,
         function: AnyFunction,
         schema: Mapping[str, Any] | None = None,
+        *,
+        replace: bool = False,
         **options: Unpack[ToolOptions],
     ) -> None:
-        """Offer a function to the model; a tool of the same name is replaced.
+        """Offer a function to the model.
 
         Args:
             name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
@@ -77,16 +88,52 @@ class AsyncToolClient:
             function: Any callable; coroutine functions are awaited, others run in a worker thread.
             schema: JSON Schema of the arguments; by default it is made from the signature and the
                 docstring.
-            **options: `effect`, `timeout` in seconds, `requires_approval`, `max_result_bytes`.
+            replace: Whether the tool may take the place of another one of its name.
+            **options: See `ToolOptions`.
 
         Raises:
-            ToolDefinitionError: The name or a parameter cannot be that of a tool.
+            ToolDefinitionError: The name, a parameter or an option cannot be that of a tool, or
+                another function has the name already.
         """
-        self._registry.add(
-            Tool.from_function(
-                function, name=name, description=description, schema=schema, **options
-            )
+        made = Tool.from_function(
+            function, name=name, description=description, schema=schema, **options
         )
+        self._registry.add(made, replace=replace)
+
+    def register_external_tool(
+        self, name: str, description: str, schema: Mapping[str, Any], **options: Unpack[ToolOptions]
+    ) -> None:
+        """Offer a tool that the application runs itself: `chat` returns its calls as pending.
+
+        Args:
+            name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
+            description: What the tool does, for the model.
+            schema: JSON Schema of the arguments.
+            **options: See `ToolOptions`.
+
+        Raises:
+            ToolDefinitionError: The name or the schema cannot be that of a tool, or another tool
+                has the name already.
+        """
+        self._registry.add(Tool(name, description, schema=dict(schema), **options))
+
+    def register_object(self, source: object, *, prefix: str = "") -> list[str]:
+        """Offer all methods of an object that bear the `tool` decorator.
+
+        Args:
+            source: The object; its methods keep their `self`.
+            prefix: Put before each tool's name, so that two objects of one class can be told apart.
+
+        Returns:
+            Names of the tools, in the order of their definition.
+
+        Raises:
+            ToolDefinitionError: There is no such method, one cannot become a tool, or another
+                function has the name already; nothing is registered then.
+        """
+        tools = tools_of(source, prefix=prefix)
+        self._registry.add_all(tools)
+        return [tool.name for tool in tools]
 
     @overload
     def tool(self, function: F, /) -> F: ...
@@ -102,11 +149,12 @@ class AsyncToolClient:
 
         Args:
             function: The function, where the decorator is used without options.
-            **options: `name`, `description`, `effect`, `timeout` in seconds, `requires_approval`,
-                `max_result_bytes`; name and description come from the function if left out.
+            **options: See `ToolOptions`; also `name` and `description`, which come from the
+                function if left out.
 
         Raises:
-            ToolDefinitionError: The name or a parameter cannot be that of a tool.
+            ToolDefinitionError: The name, a parameter or an option cannot be that of a tool, or
+                another function has the name already.
         """
 
         def add(decorated: F) -> F:
@@ -128,7 +176,7 @@ class AsyncToolClient:
         Returns:
             Definitions that are shared between requests, so they must not be changed.
         """
-        return self._registry.definitions(names)
+        return self._registry.definitions(names, models=[self._port.model])
 
     async def call_tool(
         self,
@@ -223,10 +271,8 @@ class AsyncToolClient:
         *,
         model: str | None = None,
         stream: Literal[False] = False,
-        max_rounds: int = MAX_ROUNDS,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[CompletionParams],
-    ) -> ChatCompletion: ...
+        **params: Unpack[ToolChatParams],
+    ) -> ToolCompletion: ...
     @overload
     async def chat(
         self,
@@ -234,9 +280,7 @@ class AsyncToolClient:
         *,
         model: str | None = None,
         stream: Literal[True],
-        max_rounds: int = MAX_ROUNDS,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[CompletionParams],
+        **params: Unpack[ToolChatParams],
     ) -> AsyncToolChatStream: ...
     @overload
     async def chat(
@@ -245,48 +289,73 @@ class AsyncToolClient:
         *,
         model: str | None = None,
         stream: bool,
-        max_rounds: int = MAX_ROUNDS,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[CompletionParams],
-    ) -> ChatCompletion | AsyncToolChatStream: ...
+        **params: Unpack[ToolChatParams],
+    ) -> ToolCompletion | AsyncToolChatStream: ...
     async def chat(
         self,
         messages: Messages,
         *,
         model: str | None = None,
         stream: bool = False,
-        max_rounds: int = MAX_ROUNDS,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[CompletionParams],
-    ) -> ChatCompletion | AsyncToolChatStream:
+        **params: Unpack[ToolChatParams],
+    ) -> ToolCompletion | AsyncToolChatStream:
         """Answer with the help of the tools.
 
-        The calls of one round run at the same time, at most eight of them; a call that fails tells
-        the model why. `tools=` are offered beside the registered ones. A forced `tool_choice`
-        holds for the first round.
+        The calls of one round run at the same time; a call that fails tells the model why. Tools in
+        `tools=` are offered beside the registered ones, and calls of them are returned to be run. A
+        forced `tool_choice` holds for the first round.
+
+        Messages that end with calls without a result are taken up where they stopped: what was
+        approved is run, and what has a result in `tool_results` is answered, before the model goes
+        on.
 
         Args:
             messages: The conversation; it is not changed.
             model: Which model; None means the wrapped client's own.
             stream: Return the final answer's chunks as they come, after the tools have run.
-            max_rounds: How many rounds of tool calls there may be, at least 1.
-            context: What surrounds the tool calls: `deps`, `secrets`, session.
-            **params: See `CompletionParams`.
+            **params: See `CompletionParams` and `ToolLoopOptions`.
 
         Returns:
-            The final answer; its `usage` is the sum of all rounds: tokens, their details, cost.
-            With `stream=True` an async iterator of chunks with `aclose`.
+            The final answer, with all that was said and done in its `run`; its `usage` is the sum
+            of all rounds. If its `pending` is not empty, calls wait to be approved or run: pass
+            `run.messages` to the next call, with `approvals` or `tool_results`. With `stream=True`
+            an async iterator of chunks with `events()` and `aclose`.
 
         Raises:
             ToolRoundsExceededError: The model was still calling tools when the limit was reached.
-            OpenRouterError: As the wrapped client raises it.
+            ToolRepeatError: The model repeats calls that always give the same result.
+            ToolExecutionError: A tool with `on_error="raise"` failed.
+            BudgetExceededError: The budget is used up.
+            OpenRouterError: As the wrapped client raises it. This one and those before have a `run`
+                from which the conversation can be continued.
+            ConfigurationError: An option cannot be.
         """
-        conversation = self._begin(messages, model, max_rounds, params)
+        rounds = self._begin(messages, model, params)
+        conversation = rounds.conversation
         if stream:
-            opened = AsyncToolChatStream(conversation, self._port, self._runner, context)
-            return await opened.open()
-        completion = await converse(conversation, self._port, self._runner, context)
-        return conversation.with_usage(completion)
+            return await AsyncToolChatStream(rounds, self._port.stream).open()
+        with keeping_run(conversation):
+            completion = await converse(rounds, self._port.complete)
+        return completion_with_run(completion, conversation.finish(completion))
+
+    def stream(
+        self, messages: Messages, *, model: str | None = None, **params: Unpack[ToolChatParams]
+    ) -> AsyncStreamManager[AsyncToolChatStream]:
+        """Return the answer of `chat` as it comes about; use it as a context manager.
+
+        The stream has `text_stream`, typed `events()` of the answer and of the tools, and
+        `get_final_completion()`; it is closed at the end of the block.
+
+        Args:
+            messages: The conversation; it is not changed.
+            model: Which model; None means the wrapped client's own.
+            **params: See `CompletionParams` and `ToolLoopOptions`.
+
+        Raises:
+            ToolLoopError: As for `chat`.
+            OpenRouterError: As for `chat`.
+        """
+        return AsyncStreamManager(lambda: self.chat(messages, model=model, stream=True, **params))
 
     async def parse(
         self,
@@ -295,51 +364,65 @@ class AsyncToolClient:
         *,
         model: str | None = None,
         use_tools: bool = True,
-        max_rounds: int = MAX_ROUNDS,
+        one_call: bool = False,
         strategy: Strategy | Literal["auto"] = "auto",
         max_validation_retries: int | None = None,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[ParseParams],
-    ) -> ParsedChatCompletion[T]:
+        **params: Unpack[ToolParseParams],
+    ) -> ParsedToolCompletion[T]:
         """Answer with the help of the tools, as an instance of a type.
 
         With tools there are two phases: rounds of tool calls until the model calls none, then one
         structured call without tools that sees all their results.
 
         Args:
-            messages: The conversation; it is not changed.
+            messages: The conversation; it is not changed. Calls at its end are taken up as by
+                `chat`.
             response_format: Any type that pydantic can describe.
             model: Which model; None means the wrapped client's own.
             use_tools: Whether the tools may be used; False makes the structured call alone.
-            max_rounds: How many rounds of tool calls there may be, at least 1.
+            one_call: Ask for the type already in the rounds of tool calls, which saves the last
+                call. Many providers then call no tools, or refuse; use it with models that are
+                known to do both.
             strategy: How the type is asked for; see the OpenRouter client.
             max_validation_retries: How often an answer that does not fit is asked for again; None
                 leaves it to the wrapped client.
-            context: What surrounds the tool calls: `deps`, `secrets`, session.
-            **params: See `CompletionParams`.
+            **params: See `ParseParams` and `ToolLoopOptions`.
 
         Returns:
-            The answer with `choices[0].message.parsed`; its `usage` is the sum of all calls.
+            The answer with `choices[0].message.parsed`, and all that was said and done in its
+            `run`; its `usage` is the sum of all calls.
 
         Raises:
-            ToolRoundsExceededError: The model was still calling tools when the limit was reached.
+            ToolCallsPendingError: Calls wait to be approved or run; they are in `run.pending`.
+            ToolLoopError: A bound of the conversation is reached, as for `chat`.
             OutputError: The model gave no value of the type.
             OpenRouterError: As the wrapped client raises it.
+            ConfigurationError: An option cannot be.
         """
-        conversation = self._begin(messages, model, max_rounds, params)
-        if use_tools and conversation.has_tools:
-            await converse(conversation, self._port, self._runner, context)
-        answer = await self._port.parse(
-            messages=conversation.messages,
+        rounds = self._begin(messages, model, params)
+        conversation = rounds.conversation
+        ask = partial(
+            self._port.parse,
             response_format=response_format,
-            model=model,
             **self._port.typed_options(strategy, max_validation_retries),
-            **_without_tools(params),
         )
-        if not isinstance(answer, ChatCompletion):
-            return cast("ParsedChatCompletion[T]", answer)  # a user's own client; its own type
-        conversation.add_usage(answer)
-        return cast("ParsedChatCompletion[T]", conversation.with_usage(answer))
+        with keeping_run(conversation):
+            answer: Any
+            if not (use_tools and (conversation.offer.definitions() or rounds.unanswered)):
+                answer = await ask(**conversation.typed_request())
+            elif one_call:
+                answer = await converse(rounds, partial(whole_answer, ask))
+                check_nothing_pending(conversation)
+            else:
+                await converse(rounds, self._port.complete)
+                check_nothing_pending(conversation)
+                answer = await ask(**conversation.typed_request())
+        if not isinstance(answer, ParsedChatCompletion):
+            return cast("ParsedToolCompletion[T]", answer)  # a user's own client; its own type
+        parsed = cast("ParsedChatCompletion[T]", answer)
+        if not one_call:
+            conversation.count(parsed)
+        return parsed_with_run(parsed, conversation.finish(parsed))
 
     async def aclose(self) -> None:
         """Cancel tools that were left behind; the wrapped client stays open."""
@@ -353,14 +436,13 @@ class AsyncToolClient:
         """Close it."""
         await self.aclose()
 
-    def _begin(
-        self, messages: Messages, model: str | None, max_rounds: int, params: Mapping[str, Any]
-    ) -> Conversation:
-        definitions = self._registry.definitions()
-        return Conversation(messages, definitions, params, model=model, max_rounds=max_rounds)
-
-
-def _without_tools(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of the structured call: what is about tools would be refused without tools."""
-    dropped = ("tools", "tool_choice", "parallel_tool_calls", "max_tool_calls")
-    return {name: value for name, value in params.items() if name not in dropped}
+    def _begin(self, messages: Messages, model: str | None, params: Mapping[str, Any]) -> Rounds:
+        options, request = split_params(params)
+        offer = Offer(
+            self._registry,
+            request.pop("tools", None) or (),
+            tool_filter=options.get("tool_filter"),
+            models=[model or self._port.model, *(request.get("models") or ())],
+        )
+        conversation = Conversation(messages, offer, request, model=model, options=options)
+        return Rounds(conversation, self._runner, options)

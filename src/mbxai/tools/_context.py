@@ -3,12 +3,16 @@
 Both are recognised by a parameter's annotation and never appear in a schema.
 """
 
+import asyncio
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, NoReturn, TypeAlias, cast
 
 from typing_extensions import TypeVar
+
+from mbxai.tools._progress import RunControl
+from mbxai.wire import Usage
 
 DOTS: Final = "••••••"
 """What a secret looks like wherever it is printed."""
@@ -81,26 +85,47 @@ SecretSource: TypeAlias = Mapping[str, str] | Callable[[str], str | None]
 """Where credentials come from: a mapping, or a function, from name to value."""
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a generator tool is; yielded beside the result.
+
+    A generator that yields progress and one other value has that value as its result; several
+    values are a list.
+
+    Attributes:
+        message: What it is doing.
+        fraction: How much is done, 0 to 1; None where it cannot say.
+    """
+
+    message: str = ""
+    fraction: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ToolContext(Generic[DepsT]):
     """What surrounds one tool call; given to a parameter annotated `ToolContext`.
 
     Attributes:
         deps: The application's own object, as given to `chat` or `call_tool`.
+        name: Name of the tool.
         session_id: Id of the agent session; empty outside of one.
         call_id: Id of the call as the model gave it.
         attempt: 1 for the first run of this call, 2 for its first repetition.
         idempotency_key: The same for every run of the same call; give it to services that drop
             repeated requests.
+        usage: Tokens and cost of the conversation so far; None where nothing is known of them.
         secrets: Where `Secret` parameters get their values.
     """
 
     deps: DepsT = field(default=cast("DepsT", None))
+    name: str = ""
     session_id: str = ""
     call_id: str = ""
     attempt: int = 1
     idempotency_key: str = ""
+    usage: Usage | None = None
     secrets: SecretSource = field(default_factory=dict[str, str], repr=False)
+    _run: RunControl | None = field(default=None, repr=False, compare=False)
 
     def secret(self, name: str) -> Secret | None:
         """Return the credential of a name, or None where nobody gave it.
@@ -111,3 +136,33 @@ class ToolContext(Generic[DepsT]):
         source = self.secrets
         value = source(name) if callable(source) else source.get(name)
         return None if value is None else Secret(value)
+
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for this run any more: it was cancelled, or its time is up.
+
+        Works from any thread. A blocking function cannot be stopped from outside; one that runs for
+        long asks from time to time, and stops.
+        """
+        return self._run is not None and self._run.is_stopped
+
+    def raise_if_cancelled(self) -> None:
+        """End the function if nobody waits for it any more; works from any thread.
+
+        Raises:
+            asyncio.CancelledError: The run was cancelled, or its time is up. It passes
+                `except Exception`, and nobody is told of it.
+        """
+        if self.is_cancelled():
+            raise asyncio.CancelledError
+
+    def report(self, message: str = "", fraction: float | None = None) -> None:
+        """Say how far the tool is; whoever listens gets a `ToolProgressed` event.
+
+        Works from any thread. What is reported after the call has ended is dropped.
+
+        Args:
+            message: What it is doing; credentials that are known are taken out.
+            fraction: How much is done, 0 to 1; None where it cannot say.
+        """
+        if self._run is not None:
+            self._run.report(message, fraction)

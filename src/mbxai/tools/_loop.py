@@ -1,39 +1,171 @@
 """The conversation of model and tools, from the caller's messages to the final answer."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
+from mbxai.errors import OpenRouterError, ToolCallsPendingError, ToolLoopError
+from mbxai.tools._call import ToolCall
 from mbxai.tools._context import ToolContext
 from mbxai.tools._conversation import Conversation
-from mbxai.tools._port import ModelPort
+from mbxai.tools._options import ToolLoopOptions
+from mbxai.tools._progress import ToolListener
+from mbxai.tools._results import tool_result
+from mbxai.tools._resume import check_answers, last_answer
 from mbxai.tools._runner import ToolRunner
-from mbxai.wire import ChatCompletion
+from mbxai.tools._tool import MAX_RESULT_BYTES
+from mbxai.wire import ChatCompletion, ToolEnded, ToolEvent, ToolResult
+
+C = TypeVar("C", bound=ChatCompletion)
+
+_INTERRUPTED: Final = "was interrupted before it ended. It may have had an effect."
 
 
-async def converse(
-    conversation: Conversation,
-    port: ModelPort,
-    runner: ToolRunner,
-    context: ToolContext[Any] | None,
-) -> ChatCompletion:
-    """Ask the model and run its tools until it answers without calling one.
+class Rounds:
+    """Runs the rounds of one conversation."""
+
+    def __init__(
+        self, conversation: Conversation, runner: ToolRunner, options: ToolLoopOptions
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            conversation: Begun with the caller's messages; holds every round afterwards.
+            runner: The tools.
+            options: Results and approvals that the caller gives, the context, the listener.
+
+        Raises:
+            ConfigurationError: A result or an approval belongs to no call that waits.
+        """
+        self.conversation = conversation
+        self._runner = runner
+        self._context = options.get("context") or ToolContext[Any]()
+        self._results: Mapping[str, object] = options.get("tool_results") or {}
+        self._approvals = options.get("approvals") or ()
+        self._listener = options.get("on_event")
+        self.unanswered = conversation.unanswered()
+        check_answers(self.unanswered, self._results, self._approvals)
+
+    async def run(self, calls: Sequence[ToolCall], listener: ToolListener | None = None) -> None:
+        """Run one round; its results, and what waits, are in the conversation afterwards.
+
+        Args:
+            calls: What the model wants, or what was left unanswered.
+            listener: Told of events besides the caller's own listener.
+
+        Raises:
+            ToolLoopError: A bound is reached, or a tool with `on_error="raise"` failed.
+        """
+        conversation = self.conversation
+        wanted, results = conversation.begin_round(calls)
+        given = [call for call in wanted if call.id in self._results]
+        results += [
+            tool_result(call, self._results[call.id], MAX_RESULT_BYTES, str) for call in given
+        ]
+        wanted = [call for call in wanted if call.id not in self._results]
+        ended: list[ToolEnded] = []
+        try:
+            outcome = await self._runner.run_round(
+                wanted,
+                replace(self._context, usage=conversation.usage),
+                approvals=self._approvals,
+                external=conversation.offer.external,
+                listener=_teller(self._listener, listener, ended),
+            )
+        except BaseException:
+            # Whoever goes on from here must not run what may have had its effect already.
+            conversation.answer([*results, *_interrupted(wanted, ended)])
+            raise
+        conversation.answer([*results, *outcome.results], outcome.pending)
+
+
+async def converse(rounds: Rounds, ask: Callable[..., Awaitable[C]]) -> C | ChatCompletion:
+    """Ask the model and run its tools until it answers without calling one, or a call must wait.
 
     Args:
-        conversation: Begun with the caller's messages; holds every round afterwards.
-        port: The model.
-        runner: The tools.
-        context: What surrounds the calls.
+        rounds: The conversation with its tools.
+        ask: Sends one request and returns the whole answer.
 
     Returns:
-        The model's last answer, as it came.
+        The model's last answer, as it came. If `conversation.pending` is not empty, it calls tools
+        that the application must run or approve.
 
     Raises:
-        ToolRoundsExceededError: The model was still calling tools when the round limit was reached.
-        OpenRouterError: As the wrapped client raises it.
+        ToolLoopError: A bound of the conversation is reached.
+        OpenRouterError: As `ask` raises it.
     """
+    conversation = rounds.conversation
+    if rounds.unanswered:
+        await rounds.run(rounds.unanswered)
+        if conversation.pending:
+            return last_answer(conversation.messages)
     while True:
-        completion = await port.complete(**conversation.request())
+        completion = await ask(**conversation.request())
         calls = conversation.take(completion)
-        if calls is not None:
-            conversation.answer(await runner.run_round(calls, context))
-        elif not conversation.should_ask_again(completion):
+        if calls is None:
+            if conversation.should_ask_again(completion):
+                continue
             return completion
+        if calls:
+            await rounds.run(calls)
+        if conversation.pending:
+            return completion
+
+
+def check_nothing_pending(conversation: Conversation) -> None:
+    """Refuse to go on to a typed answer while calls wait for the application.
+
+    Raises:
+        ToolCallsPendingError: Calls wait.
+    """
+    if conversation.pending:
+        names = ", ".join(sorted({waiting.call.name for waiting in conversation.pending}))[:200]
+        raise ToolCallsPendingError(
+            f"Calls of {names} wait to be approved or run.",
+            hint="See `error.run.pending`; pass `error.run.messages` to the next call, with"
+            " `approvals` or `tool_results`.",
+            run=conversation.run(),
+        )
+
+
+@contextmanager
+def keeping_run(conversation: Conversation) -> Generator[None]:
+    """Note on an error what had been said and done, so that nothing is lost with it.
+
+    Args:
+        conversation: The conversation that goes on inside the block.
+    """
+    try:
+        yield
+    except (OpenRouterError, ToolLoopError) as error:
+        if error.run is None:
+            error.run = conversation.run()
+        raise
+
+
+def _interrupted(calls: Sequence[ToolCall], ended: Sequence[ToolEnded]) -> list[ToolResult]:
+    """Results of a round that did not come to its end."""
+    told = {event.call_id: event for event in ended}
+    return [
+        ToolResult(
+            call_id=call.id,
+            name=call.name,
+            content=told[call.id].content if call.id in told else f"{call.name} {_INTERRUPTED}",
+            is_error=told[call.id].is_error if call.id in told else True,
+        )
+        for call in calls
+    ]
+
+
+def _teller(
+    first: ToolListener | None, second: ToolListener | None, ended: list[ToolEnded]
+) -> ToolListener:
+    def tell(event: ToolEvent) -> None:
+        if isinstance(event, ToolEnded):
+            ended.append(event)
+        for listener in (second, first):
+            if listener is not None:
+                listener(event)
+
+    return tell

@@ -5,7 +5,7 @@ or not: all look the same from here on.
 """
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Final, Self, TypeVar, cast
 
@@ -39,6 +39,12 @@ class ModelPort:
                 f"A {type(client).__name__} has no create() and no parse().",
                 hint="Pass an OpenRouterClient or an AsyncOpenRouterClient.",
             )
+
+    @property
+    def model(self) -> str | None:
+        """The wrapped client's own model; None where it does not say."""
+        name: object = getattr(self.client, "model", None)
+        return str(name) if isinstance(name, str) else None
 
     async def create(self, **request: Any) -> Any:  # Any: what the wrapped client gives
         """Call `create` as it is; blocking ones run in a worker thread."""
@@ -75,10 +81,7 @@ class ModelPort:
         Raises:
             InvalidResponseError: The wrapped client's answer is no completion.
         """
-        completion = as_model(ChatCompletion, await self.create(**request))
-        if not completion.choices:
-            raise InvalidResponseError("The answer has no choices.")
-        return completion
+        return await whole_answer(self.create, **request)
 
     async def stream(self, **request: Any) -> "ChunkSource":
         """Open one streamed answer.
@@ -98,6 +101,22 @@ class ModelPort:
             return await method(**request)
         answer: Any = await in_thread(partial(method, **request))
         return await answer if inspect.isawaitable(answer) else answer
+
+
+async def whole_answer(ask: Callable[..., Awaitable[object]], **request: Any) -> ChatCompletion:
+    """Return one whole answer of a call for typed output.
+
+    Args:
+        ask: Sends the request.
+        **request: `messages` and whatever else the call takes.
+
+    Raises:
+        InvalidResponseError: The answer is no completion.
+    """
+    completion = as_model(ChatCompletion, await ask(**request))
+    if not completion.choices:
+        raise InvalidResponseError("The answer has no choices.")
+    return completion
 
 
 class ChunkSource:

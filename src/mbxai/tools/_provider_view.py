@@ -1,42 +1,37 @@
 """A JSON Schema as a provider should see it: plain, self-contained, an object at its root.
 
 One bad schema makes a provider refuse the whole request, so what confuses providers is taken out
-(`$schema`, titles, references) and what they miss is put in (`properties`, `required`, `items`).
-Which values are valid stays as it was. Schemas may come from strangers: depth and size are bounded.
+(`$schema`, titles, references, keywords of a wrong type) and what they miss is put in
+(`properties`, `required`, `items`). Which values are valid stays as it was. Schemas may come from
+strangers: depth and size are bounded.
 """
 
-import copy
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
+from mbxai.tools._schema_words import (
+    ANNOTATIONS,
+    DEFINITIONS,
+    LINKED,
+    NOISE,
+    SCHEMA_LISTS,
+    SCHEMA_MAPS,
+    SCHEMA_VALUES,
+    NotJsonError,
+    TooLargeError,
+    is_well_formed,
+    json_copy,
+    modernised,
+    types_of,
+)
+
 _MAX_DEPTH: Final = 100
 _MAX_NODES: Final = 20_000
 _MAX_REFERENCES: Final = 300
-
-_NOISE: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "title", "examples"})
-_DEFINITIONS: Final = frozenset({"$defs", "definitions"})
-SCHEMA_MAPS: Final = frozenset(
-    {"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"}
-)
-"""Keywords whose value maps names to schemas."""
-SCHEMA_LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-"""Keywords whose value is a list of schemas."""
-SCHEMA_VALUES: Final = frozenset(
-    {
-        "items",
-        "additionalProperties",
-        "contains",
-        "not",
-        "if",
-        "then",
-        "else",
-        "propertyNames",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-    }
-)
-"""Keywords whose value is one schema."""
+_ELSEWHERE: Final = "Any value; it is described elsewhere."
+_NOT_IN_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
 def provider_view(schema: Mapping[str, Any], *, root: bool = True) -> dict[str, Any]:
@@ -50,13 +45,7 @@ def provider_view(schema: Mapping[str, Any], *, root: bool = True) -> dict[str, 
         The schema without noise. Local references are replaced by what they name, except in
         recursive ones, which stay as `#/$defs/...`; references to elsewhere accept anything.
     """
-    view: dict[str, Any]
-    try:
-        view = _View(schema).build()
-    except _TooLargeError:
-        view = {"description": "The schema is too large to be shown."}
-        if not root:
-            return view
+    view = _bounded_view(schema)
     if root:
         view["type"] = "object"
         view.setdefault("properties", {})
@@ -64,36 +53,44 @@ def provider_view(schema: Mapping[str, Any], *, root: bool = True) -> dict[str, 
     return view
 
 
-class _TooLargeError(Exception):
-    """The schema is deeper or larger than anything a model could use."""
+def _bounded_view(schema: Mapping[str, Any]) -> dict[str, Any]:
+    # What grows too large when its references are put in place may be small as it was written.
+    for inlines in (True, False):
+        try:
+            return _View(schema, inlines=inlines).build()
+        except TooLargeError:
+            continue
+    return {"description": "The schema is too large to be shown."}
 
 
 class _View:
     """One pass over one schema."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], *, inlines: bool) -> None:
         self._root = schema
+        self._inlines = inlines
         self._nodes = 0
         self._kept: dict[str, str] = {}
+        self._anchors: dict[str, object] | None = None
 
     def build(self) -> dict[str, Any]:
-        self._find_recursive()
-        root: object = self._root
-        if "$ref" in self._root and self._root["$ref"] in self._kept:
+        self._find_kept()
+        root: Mapping[str, Any] = self._root
+        seen: set[str] = set()
+        while (reference := _reference(root)) in self._kept and reference not in seen:
             # The root of a recursive model is a reference; a provider wants to see an object.
-            target = _resolve(self._root, self._root["$ref"])
-            root = {**cast("dict[str, Any]", target), **_without(self._root, "$ref")}
+            seen.add(reference)
+            target = cast("Any", self.resolve(reference) or {})
+            root = _merged(target, _without_reference(root))
         view = cast("dict[str, Any]", self._clean(root, 0))
-        for keyword in _DEFINITIONS:
-            view.pop(keyword, None)
         if self._kept:
             view["$defs"] = {
-                name: self._clean(_resolve(self._root, reference), 1)
+                name: self._clean(self.resolve(reference), 1)
                 for reference, name in self._kept.items()
             }
         return view
 
-    def _find_recursive(self) -> None:
+    def _find_kept(self) -> None:
         """Note the references that lead back to themselves; only these stay references."""
         graph: dict[str, set[str]] = {}
         waiting = sorted(self._references(self._root))
@@ -101,14 +98,15 @@ class _View:
             reference = waiting.pop()
             if reference in graph:
                 continue
-            graph[reference] = self._references(_resolve(self._root, reference))
+            graph[reference] = self._references(self.resolve(reference))
             if len(graph) > _MAX_REFERENCES:
-                raise _TooLargeError
+                raise TooLargeError
             waiting.extend(graph[reference] - graph.keys())
         names: set[str] = set()
         for reference in sorted(graph):
-            if _reaches(graph, reference, reference):
-                stem = reference.rsplit("/", 1)[-1].lstrip("#") or "Root"
+            if not self._inlines or _reaches(graph, reference, reference):
+                stem = unquote(reference).rsplit("/", 1)[-1].lstrip("#").replace("~1", "/")
+                stem = _NOT_IN_A_NAME.sub("_", stem) or "Root"
                 name, number = stem, 2
                 while name in names:
                     name, number = f"{stem}{number}", number + 1
@@ -124,9 +122,8 @@ class _View:
             self._count(depth)
             if not isinstance(node, Mapping):
                 continue
-            schema = cast("Mapping[str, Any]", node)
-            reference = schema.get("$ref")
-            if isinstance(reference, str) and reference.startswith("#"):
+            schema = modernised(cast("Mapping[str, Any]", node))
+            if (reference := _reference(schema)).startswith("#"):
                 found.add(reference)
             waiting.extend((child, depth + 1) for child in _children(schema))
         return found
@@ -134,51 +131,90 @@ class _View:
     def _count(self, depth: int) -> None:
         self._nodes += 1
         if depth > _MAX_DEPTH or self._nodes > _MAX_NODES:
-            raise _TooLargeError
+            raise TooLargeError
 
     def _clean(self, node: object, depth: int) -> object:
         self._count(depth)
-        if node is True:
-            return {}
         if not isinstance(node, Mapping):
             return {"not": {}} if node is False else {}
-        schema = cast("Mapping[str, Any]", node)
+        schema = modernised(cast("Mapping[str, Any]", node))
         if "$ref" in schema:
             return self._clean_reference(schema, depth)
-        cleaned = {
-            keyword: self._clean_keyword(keyword, value, depth)
-            for keyword, value in schema.items()
-            if keyword not in _NOISE and keyword not in _DEFINITIONS
-        }
-        if cleaned.get("type") == "array" and not {"items", "prefixItems"} & cleaned.keys():
+        cleaned: dict[str, Any] = {}
+        for keyword, value in schema.items():
+            if keyword in NOISE or keyword in DEFINITIONS or not is_well_formed(keyword, value):
+                continue
+            try:
+                cleaned[keyword] = self._clean_keyword(keyword, value, depth)
+            except NotJsonError:
+                continue
+        if "array" in types_of(cleaned) and not {"items", "prefixItems"} & cleaned.keys():
             cleaned["items"] = {}
         return cleaned
 
     def _clean_reference(self, schema: Mapping[str, Any], depth: int) -> object:
-        reference, beside = schema["$ref"], _without(schema, "$ref")
+        reference, beside = _reference(schema), _without_reference(schema)
         if reference in self._kept:
             kept = {"$ref": f"#/$defs/{self._kept[reference]}"}
             return {**cast("dict[str, Any]", self._clean(beside, depth + 1)), **kept}
-        target = _resolve(self._root, reference)
+        target = self.resolve(reference)
+        if target is None:
+            words = [text for text in (beside.get("description"), _ELSEWHERE) if text]
+            return self._clean({**beside, "description": " ".join(map(str, words))}, depth + 1)
         if not isinstance(target, Mapping):
-            return self._clean(beside or target, depth + 1)
-        return self._clean({**cast("Mapping[str, Any]", target), **beside}, depth + 1)
+            return self._clean(target if target is False else beside, depth + 1)
+        return self._clean(_merged(cast("Mapping[str, Any]", target), beside), depth + 1)
 
-    def _clean_keyword(self, keyword: str, value: object, depth: int) -> object:
-        if keyword in SCHEMA_MAPS and isinstance(value, Mapping):
-            named = cast("Mapping[str, object]", value)
-            return {name: self._clean(child, depth + 1) for name, child in named.items()}
-        if keyword in SCHEMA_LISTS and isinstance(value, list):
-            return [self._clean(child, depth + 1) for child in cast("list[object]", value)]
-        if keyword in SCHEMA_VALUES and isinstance(value, Mapping):
-            return self._clean(cast("object", value), depth + 1)
-        return copy.deepcopy(value)
+    def _clean_keyword(self, keyword: str, value: Any, depth: int) -> object:
+        if keyword in SCHEMA_MAPS:
+            return {name: self._clean(child, depth + 1) for name, child in value.items()}
+        if keyword in SCHEMA_LISTS:
+            return [self._clean(child, depth + 1) for child in value]
+        if keyword in SCHEMA_VALUES:
+            # True and False are how everybody writes these two.
+            plain = keyword in {"additionalProperties", "unevaluatedProperties"}
+            return value if plain and isinstance(value, bool) else self._clean(value, depth + 1)
+        return json_copy(value, self._count, depth)
+
+    def resolve(self, reference: str) -> object:
+        """What a local reference names; None where it names nothing in this schema."""
+        if not reference.startswith("#"):
+            return None
+        pointer = unquote(reference[1:])
+        if pointer and not pointer.startswith("/"):
+            return self._anchored(pointer)
+        node: object = self._root
+        for step in pointer.split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(node, Mapping):
+                node = cast("Mapping[str, object]", node).get(key)
+            elif isinstance(node, list) and key.isdecimal() and len(key) < 6:
+                node = dict(enumerate(cast("list[object]", node))).get(int(key))
+            else:
+                return None
+        return cast("object", node) if isinstance(node, (Mapping, bool)) else None
+
+    def _anchored(self, name: str) -> object:
+        if self._anchors is None:
+            self._anchors = {}
+            waiting: list[tuple[object, int]] = [(self._root, 0)]
+            while waiting:
+                node, depth = waiting.pop()
+                self._count(depth)
+                if not isinstance(node, Mapping):
+                    continue
+                schema = cast("Mapping[str, Any]", node)
+                for keyword in ("$anchor", "$dynamicAnchor"):
+                    if isinstance(schema.get(keyword), str):
+                        self._anchors.setdefault(schema[keyword], schema)
+                waiting.extend((child, depth + 1) for child in _children(schema, DEFINITIONS))
+        return self._anchors.get(name)
 
 
-def _children(schema: Mapping[str, Any]) -> list[object]:
+def _children(schema: Mapping[str, Any], also: frozenset[str] = frozenset[str]()) -> list[object]:
     children: list[object] = []
     for keyword, value in schema.items():
-        if keyword in _DEFINITIONS:
+        if keyword in DEFINITIONS and keyword not in also:
             continue
         if keyword in SCHEMA_MAPS and isinstance(value, Mapping):
             children.extend(cast("Mapping[str, object]", value).values())
@@ -202,21 +238,23 @@ def _reaches(graph: Mapping[str, set[str]], start: str, goal: str) -> bool:
     return False
 
 
-def _resolve(root: object, reference: object) -> object:
-    """What a local reference names; True (anything) where it names nothing in this schema."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
-        return True
-    node: object = root
-    for step in reference[1:].split("/")[1:]:
-        key = unquote(step).replace("~1", "/").replace("~0", "~")
-        if isinstance(node, Mapping):
-            node = cast("Mapping[str, object]", node).get(key, True)
-        elif isinstance(node, list) and key.isdigit() and int(key) < len(cast("list[Any]", node)):
-            node = cast("list[object]", node)[int(key)]
-        else:
-            return True
-    return node
+def _reference(schema: Mapping[str, Any]) -> str:
+    """The reference of a schema; empty if it is none."""
+    return cast("str", schema.get("$ref", ""))
 
 
-def _without(schema: Mapping[str, Any], keyword: str) -> dict[str, Any]:
-    return {name: value for name, value in schema.items() if name != keyword}
+def _without_reference(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name != "$ref"}
+
+
+def _merged(target: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema, and what stood beside the reference to it; both hold."""
+    rules = {
+        name
+        for name in beside
+        if name not in ANNOTATIONS and name not in NOISE and name not in DEFINITIONS
+    }
+    if rules.isdisjoint(target) and not (rules & LINKED and LINKED & target.keys()):
+        return {**target, **beside}
+    notes = {name: value for name, value in beside.items() if name not in rules}
+    return {**notes, "allOf": [target, {name: beside[name] for name in rules}]}

@@ -1,9 +1,14 @@
 """The tools a client offers; one registry, many sources."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from mbxai._redaction import get_logger
+from mbxai.errors import ToolDefinitionError
+from mbxai.tools._signature import AnyFunction, innermost
 from mbxai.tools._tool import Tool
+from mbxai.tools._views import plainest_of
 from mbxai.wire import ToolDefinition
 
 logger = get_logger(__name__)
@@ -20,15 +25,45 @@ class ToolRegistry:
         """Start with no tools."""
         self._tools: dict[str, Tool] = {}
 
-    def add(self, tool: Tool) -> None:
-        """Offer a tool; one of the same name is replaced and keeps its place.
+    def add(self, tool: Tool, *, replace: bool = False) -> None:
+        """Offer a tool.
+
+        A function that was defined anew, as in a notebook, takes the place of its earlier self.
 
         Args:
             tool: The tool.
+            replace: Whether it may take the place of another tool of its name.
+
+        Raises:
+            ToolDefinitionError: Another function has this name already.
         """
-        if tool.name in self._tools:
+        known = self._tools.get(tool.name)
+        if known is not None and not (replace or _is_same(known, tool)):
+            raise ToolDefinitionError(
+                f"There is a tool {tool.name!r} already: {_place(known)}; the new one is"
+                f" {_place(tool)}.",
+                hint="Give one of them another name, or say replace=True.",
+            )
+        if known is not None:
             logger.debug("Tool %s is replaced", tool.name)
         self._tools = {**self._tools, tool.name: tool}
+
+    def add_all(self, tools: Sequence[Tool]) -> None:
+        """Offer several tools, or none of them.
+
+        Args:
+            tools: The tools.
+
+        Raises:
+            ToolDefinitionError: A name is taken by another function; nothing was added.
+        """
+        before = self._tools
+        try:
+            for tool in tools:
+                self.add(tool)
+        except ToolDefinitionError:
+            self._tools = before
+            raise
 
     def remove(self, name: str) -> None:
         """Stop offering a tool; a name that is not there is no error."""
@@ -46,18 +81,23 @@ class ToolRegistry:
         """Return all tools, oldest first."""
         return list(self._tools.values())
 
-    def definitions(self, names: Sequence[str] | None = None) -> list[ToolDefinition]:
+    def definitions(
+        self, names: Sequence[str] | None = None, *, models: Sequence[str | None] = ()
+    ) -> list[ToolDefinition]:
         """Return the tools as a request offers them.
 
         Args:
             names: Only these, in their order; unknown names are left out. None means all.
+            models: Which models they are offered to; some families take only plainer schemas, and
+                one such model among several decides.
 
         Returns:
             Definitions that are shared between requests, so they must not be changed.
         """
         tools = self._tools
         chosen = list(tools) if names is None else [name for name in names if name in tools]
-        return [tools[name].definition for name in chosen]
+        model = plainest_of(models)
+        return [tools[name].definition_for(model) for name in chosen]
 
     def __len__(self) -> int:
         """Return how many tools there are."""
@@ -66,3 +106,32 @@ class ToolRegistry:
     def __contains__(self, name: object) -> bool:
         """Whether a tool of that name is offered."""
         return name in self._tools
+
+
+def _is_same(known: Tool, tool: Tool) -> bool:
+    if known.source != tool.source:
+        return False
+    if known.function is None or tool.function is None:
+        return known.function is tool.function and known.schema == tool.schema
+    return known.function == tool.function or _identity(known.function) == _identity(tool.function)
+
+
+def _identity(function: AnyFunction) -> tuple[object, ...]:
+    """What a function keeps when its definition is run once more; lambdas have nothing of it."""
+    inner: Any = innermost(function)
+    name = getattr(inner, "__qualname__", "<lambda>")
+    owner = getattr(function, "__self__", None)
+    if "<lambda>" in name or (owner is not None and not inspect.isclass(owner)):
+        return (object(),)
+    return getattr(inner, "__module__", ""), name, type(function)
+
+
+def _place(tool: Tool) -> str:
+    if tool.source != "local":
+        return f"the one of the MCP server {tool.source}"
+    function: Callable[..., Any] | None = tool.function
+    if function is None:
+        return "an external tool"
+    inner = innermost(function)
+    name = getattr(inner, "__qualname__", type(function).__name__)
+    return f"{getattr(inner, '__module__', '?')}.{name}"

@@ -1,51 +1,134 @@
-"""What a tool returned, or what it raised, as text for a model.
+"""What a tool returned, as the model is shown it: text and parts, cleaned, cut to size.
 
-Pure: no thread, no loop, no tool is run here.
+Pure: no thread, no loop, no tool is run here. Large values are safe to be read in a worker thread.
 """
 
-from collections.abc import Callable, Iterable
-from types import GeneratorType
-from typing import Any, Final, cast
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
-import pydantic_core
+from mbxai.tools._call import ToolCall
+from mbxai.tools._cleaning import Scrubber
+from mbxai.tools._result_parts import Part, bounded_part, content_items, part_note
+from mbxai.tools._result_text import is_small, result_text, sendable, text_of
+from mbxai.wire import ToolResult
 
-from mbxai._redaction import redact
-from mbxai.tools._context import DOTS, Secret
+__all__ = [
+    "Shown",
+    "described",
+    "finished",
+    "is_light",
+    "limited",
+    "result_text",
+    "tool_result",
+]
 
-_MAX_BASE64_BYTES: Final = 3_000
-_MAX_ERROR_CHARS: Final = 1_000
-_MAX_READ_CHARS: Final = 100_000
-_MIN_SCRUBBED_CHARS: Final = 4
+# What is read beyond the limit, since cleaning may shorten the text; and how much of that may hold
+# the first half of a secret, which nobody would recognise.
+_SPARE_CHARS: Final = 1_048_576
+_UNSURE_CHARS: Final = 65_536
+_LIGHT_CHARS: Final = 65_536
 
 
-def result_text(value: object) -> str:
-    """Return a tool's result as text.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the model may be shown of a result, before it is cleaned and cut.
+
+    Attributes:
+        text: The text, or as much of it as could be needed.
+        length: Characters of all of it; None if it was not written to its end.
+        parts: What comes after the text.
+        is_error: Whether it tells of a failure.
+        is_cut: Whether somebody has cut it already.
+    """
+
+    text: str
+    length: int | None
+    parts: Sequence[Part] = ()
+    is_error: bool = False
+    is_cut: bool = False
+
+
+def described(value: object, max_bytes: int, *, light: bool = False) -> Shown:
+    """Return what may be shown of a tool's result.
 
     Args:
-        value: Text stays as it is; bytes become a note; all else becomes JSON, with what JSON
-            does not know as its `str`.
+        value: What a function returned.
+        max_bytes: How much text the model is shown in the end.
+        light: Whether the value is known to be light, see `is_light`.
+    """
+    needed = sys.maxsize if light else 2 * max_bytes + _SPARE_CHARS
+    if isinstance(value, ToolResult):
+        text, length = text_of(value.content, needed)
+        return Shown(text, length, value.parts, value.is_error, value.is_cut)
+    items = content_items(value, needed)
+    if items is None:
+        return Shown(*text_of(value, needed))
+    first = next((i for i, item in enumerate(items) if not isinstance(item, str)), len(items))
+    text = "\n".join(str(item) for item in items[:first])
+    parts = [_as_part(item) for item in items[first:]]
+    if not text:
+        # For whoever has no eyes: logs, events, models that take text alone.
+        text = " ".join(part_note(part) for part in parts if part.get("type") != "text")
+    return Shown(*text_of(text, needed), parts=parts)
+
+
+def is_light(value: object) -> bool:
+    """Whether describing a result takes no time worth a thread.
+
+    Args:
+        value: What a function returned.
     """
     if isinstance(value, str):
-        # Half a surrogate pair, as in `os.fsdecode`d file names, cannot be sent.
-        return value.encode(errors="replace").decode()
-    if value is None:
-        return "null"
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return _bytes_note(bytes(cast("bytes", value)))
-    try:
-        return pydantic_core.to_json(
-            value, fallback=_fallback, bytes_mode="base64", inf_nan_mode="strings"
-        ).decode()
-    except (ValueError, TypeError, RecursionError):
-        # A structure that holds itself, or keys that JSON has no form for; repr copes with both.
-        return repr(value)
+        return len(value) <= _LIGHT_CHARS
+    if isinstance(value, ToolResult):
+        return len(value.content) <= _LIGHT_CHARS and not value.parts
+    return is_small(value)
 
 
-def collected(value: object) -> object:
-    """Return the items of a generator as a list, and anything else as it is."""
-    if isinstance(value, GeneratorType):
-        return list(cast("Iterable[object]", value))
-    return value
+def finished(
+    call: ToolCall, value: object, shown: Shown, max_bytes: int, clean: Scrubber
+) -> ToolResult:
+    """Return the result of a call that was run.
+
+    Args:
+        call: The call.
+        value: What the function returned, for the application.
+        shown: What may be shown of it.
+        max_bytes: How much text the model is shown.
+        clean: Takes credentials out of a text.
+    """
+    # First cleaned, then cut: half a secret at the cut would not be recognised.
+    text, length = clean(shown.text), shown.length
+    if length != len(shown.text):
+        text = text[: -_UNSURE_CHARS or None]
+    elif length != len(text):
+        length = len(text)
+    text = sendable(text)
+    content = _cut(text, max_bytes, length)
+    parts, is_cut = _bounded_parts(shown.parts, max_bytes - len(text.encode()), clean)
+    return ToolResult(
+        call_id=call.id,
+        name=call.name,
+        content=content,
+        is_error=shown.is_error,
+        value=value.value if isinstance(value, ToolResult) else value,
+        parts=tuple(parts),
+        is_cut=shown.is_cut or is_cut or content is not text,
+    )
+
+
+def tool_result(call: ToolCall, value: object, max_bytes: int, clean: Scrubber) -> ToolResult:
+    """Return whatever a tool may return as the result of a call.
+
+    Args:
+        call: The call.
+        value: A `ToolResult`, or anything else.
+        max_bytes: How much text the model is shown.
+        clean: Takes credentials out of a text; `str` leaves it as it is.
+    """
+    return finished(call, value, described(value, max_bytes), max_bytes, clean)
 
 
 def limited(text: str, max_bytes: int) -> str:
@@ -55,73 +138,38 @@ def limited(text: str, max_bytes: int) -> str:
         text: Any text.
         max_bytes: The limit; the note comes on top of it.
     """
-    if len(text) * 4 <= max_bytes:
-        return text
-    head = text[:max_bytes].encode("utf-8", "replace")
-    if len(text) <= max_bytes and len(head) <= max_bytes:
-        return text
-    shown = head[:max_bytes].decode("utf-8", "ignore")
-    return f"{shown}\n[cut: {len(shown)} of {len(text)} characters are shown]"
+    return _cut(text, max_bytes, len(text))
 
 
-def scrubbed(text: str, secrets: Iterable[Secret]) -> str:
-    """Return text with these secrets replaced by dots, also in their JSON-escaped form.
-
-    Args:
-        text: Text of a result or an error.
-        secrets: What the call was given; values shorter than 4 characters are left alone, since
-            they would be found in ordinary words.
-    """
-    for secret in secrets:
-        value = secret.reveal()
-        if len(value) >= _MIN_SCRUBBED_CHARS:
-            escaped = pydantic_core.to_json(value).decode()[1:-1]
-            text = text.replace(value, DOTS).replace(escaped, DOTS)
-    return text
+def _cut(text: str, max_bytes: int, length: int | None) -> str:
+    if length == len(text):
+        if len(text) * 4 <= max_bytes:
+            return text
+        if len(text) <= max_bytes and len(text.encode("utf-8", "replace")) <= max_bytes:
+            return text
+    shown = text[:max_bytes].encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
+    of = (
+        f"of {length} characters are shown" if length else "characters of a longer result are shown"
+    )
+    return f"{shown}\n[cut: {len(shown)} {of}]"
 
 
-def failure_text(name: str, error: BaseException, clean: Callable[[str], str] = str) -> str:
-    """Return what a model should know of an exception: what failed, without a traceback.
-
-    Args:
-        name: The tool's name.
-        error: What its function raised.
-        clean: Takes credentials out of the message, before it is cut to size.
-    """
-    leaf = _only_leaf(error)
-    try:
-        message = str(leaf).strip()
-    except Exception:  # noqa: BLE001  # a foreign __str__
-        message = ""
-    text = f"{name} failed: {type(leaf).__name__}"
-    if message:
-        text = f"{text}: {message}"
-    # First cleaned, then cut: half a secret at the cut would not be recognised.
-    return cut(redact(clean(text)[:_MAX_READ_CHARS]), _MAX_ERROR_CHARS)
+def _bounded_parts(parts: Sequence[Part], room: int, clean: Scrubber) -> tuple[list[Part], bool]:
+    """Parts as they may be sent; the texts among them share the room that the first text left."""
+    bounded: list[Part] = []
+    is_cut = False
+    for given in parts:
+        part = bounded_part(given, clean)
+        is_cut = is_cut or (part.get("type") != given.get("type"))
+        if part.get("type") == "text":
+            text = sendable(str(part.get("text", "")))
+            short = limited(text, max(0, room))
+            room -= len(text.encode())
+            is_cut = is_cut or short is not text
+            part = {**part, "text": short}
+        bounded.append(part)
+    return bounded, is_cut
 
 
-def cut(text: str, max_chars: int) -> str:
-    """Return text of at most so many characters, with an ellipsis where it was cut."""
-    return text if len(text) <= max_chars else f"{text[:max_chars]}…"
-
-
-def _only_leaf(error: BaseException) -> BaseException:
-    """The one exception inside a group of one: a tool with a task group fails like any other."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-    return _only_leaf(inner[0]) if len(inner) == 1 else cast("BaseException", error)
-
-
-def _bytes_note(data: bytes) -> str:
-    if len(data) > _MAX_BASE64_BYTES:
-        return f"[{len(data)} bytes of binary data, not shown]"
-    encoded = pydantic_core.to_json(data, bytes_mode="base64").decode()[1:-1]
-    return f"[{len(data)} bytes of binary data, base64: {encoded}]"
-
-
-def _fallback(value: Any) -> Any:
-    try:
-        return str(value)
-    except Exception:  # noqa: BLE001  # a foreign __str__
-        return f"<{type(value).__name__}>"
+def _as_part(item: str | Part) -> Part:
+    return {"type": "text", "text": item} if isinstance(item, str) else item

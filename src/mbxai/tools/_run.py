@@ -1,6 +1,5 @@
 """What a conversation with tools said and did."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +25,8 @@ class ToolRun:
         usage: Tokens and cost of all of them; None if no answer named any.
     """
 
-    messages: list[Mapping[str, Any]]  # Any: open JSON of the wire
-    new_messages: list[Mapping[str, Any]]  # Any: open JSON of the wire
+    messages: list[dict[str, Any]]  # Any: open JSON of the wire
+    new_messages: list[dict[str, Any]]  # Any: open JSON of the wire
     results: list[ToolResult] = field(default_factory=list[ToolResult])
     pending: list[PendingCall] = field(default_factory=list[PendingCall])
     rounds: int = 0

@@ -4,21 +4,23 @@ Made once, at registration. What a provider gets to see of the schema is made in
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import GenericAlias
-from typing import Annotated, Any, ClassVar, Optional, cast, get_args, get_origin
+from typing import Any, TypeAlias
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
-from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import ValidationError
 
-from mbxai.errors import ToolArgumentError, ToolDefinitionError
-from mbxai.tools._arguments import argument_problems, read_object
+from mbxai.errors import ToolArgumentError
+from mbxai.tools._arguments import argument_problems, read_object, with_decoded
 from mbxai.tools._docstring import DocstringText
-from mbxai.tools._provider_view import provider_view
-from mbxai.tools._signature import AnyFunction, Parameter, fixed_keywords, read_parameters
-from mbxai.wire._typed_dicts import with_readable_typed_dicts
+from mbxai.tools._fields import read_fields
+from mbxai.tools._restore import restored
+from mbxai.tools._signature import AnyFunction, Parameter, read_parameters
+from mbxai.tools._whole_model import read_whole_model
+
+ArgumentReader: TypeAlias = Callable[[str | bytes], dict[str, Any]]
+"""Reads JSON text into values by parameter name; raises pydantic's `ValidationError`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,21 +30,19 @@ class FunctionSignature:
     Attributes:
         schema: JSON Schema of the arguments: an object with `properties` and `required`.
         parameters: All parameters, injected ones included, in the function's order.
-        model: Validates the arguments; field `p3` is parameter number 3.
-        extra: Validates arguments that land in `**options`; None if there is no such parameter.
+        reader: Validates JSON text.
         droppable: Arguments for which null means "not given": optional, but not nullable.
-        reserved: Names that the model must not set through `**options`.
         wire_names: Names of the arguments, as the model gives them.
+        is_open: Whether arguments of any other name are taken too.
         strict: Whether a string is refused where a number is wanted, and the like.
     """
 
     schema: dict[str, Any]
     parameters: tuple[Parameter, ...]
-    model: type[BaseModel]
-    extra: TypeAdapter[Any] | None
+    reader: ArgumentReader
     droppable: frozenset[str]
-    reserved: frozenset[str]
     wire_names: tuple[str, ...]
+    is_open: bool
     strict: bool
 
     def validate(self, arguments: str) -> dict[str, Any]:
@@ -58,35 +58,31 @@ class FunctionSignature:
         Raises:
             ToolArgumentError: The text is no JSON object, or the arguments do not fit.
         """
+        # Always from JSON text: there, strict rules still take a date or an enum from a string.
+        # `NaN` and `Infinity` are words of Python's JSON only, and pydantic would take them.
+        if "N" not in arguments and "I" not in arguments:
+            try:
+                return self.reader(arguments)
+            except ValidationError:
+                pass  # most often something that a second look can mend
         given = read_object(arguments)
-        kept = {k: v for k, v in given.items() if v is not None or k not in self.droppable}
+        values = {k: v for k, v in given.items() if v is not None or k not in self.droppable}
+        if self.strict:
+            values = restored(values, self.schema)
         try:
-            # Always from JSON text: there, strict rules still take a date or an enum from a string.
-            model = self.model.model_validate_json(pydantic_core.to_json(kept), strict=self.strict)
-            values = self._extra_values(model)
+            return self.reader(pydantic_core.to_json(values))
         except ValidationError as cause:
-            errors = cause.errors(include_url=False, include_context=False, include_input=False)
-            raise ToolArgumentError(argument_problems(errors)) from None
-        for index, parameter in enumerate(self.parameters):
-            key = f"p{index}"
-            if key in model.model_fields_set or self._has_field_default(parameter, key):
-                values[parameter.name] = getattr(model, key)
-        return values
-
-    def _extra_values(self, model: BaseModel) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name, value in (model.model_extra or {}).items():
-            if name in self.reserved or self.extra is None:
-                raise ToolArgumentError(f"{name}: no such argument.")
-            text = pydantic_core.to_json({name: value})
-            values.update(self.extra.validate_json(text, strict=self.strict))
-        return values
-
-    def _has_field_default(self, parameter: Parameter, key: str) -> bool:
-        """Whether the default stands in a `Field`, so that the function itself does not know it."""
-        if key not in self.model.model_fields:
-            return False
-        return isinstance(parameter.default, FieldInfo) or parameter.is_required
+            found = cause
+        decoded = with_decoded(values, found.errors(include_url=False, include_context=False))
+        if decoded is not None:
+            if self.strict:
+                decoded = restored(decoded, self.schema)
+            try:
+                return self.reader(pydantic_core.to_json(decoded))
+            except ValidationError as cause:
+                found = cause
+        problems = found.errors(include_url=False, include_context=False, include_input=False)
+        raise ToolArgumentError(argument_problems(problems))
 
     def bind(self, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Split values into positional and keyword arguments, as the function wants them.
@@ -120,129 +116,26 @@ def read_signature(
         ToolDefinitionError: A parameter has no annotation, or one that cannot become a schema.
     """
     parameters = read_parameters(function, label, lenient=lenient)
-    fields: dict[str, Any] = {}
-    droppable: set[str] = set()
-    wire_names: list[str] = []
-    extra: TypeAdapter[Any] | None = None
-    for index, parameter in enumerate(parameters):
-        if parameter.injection is not None or parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            continue
-        annotation = _checked_annotation(parameter, label, lenient=lenient)
-        if parameter.is_variadic:
-            extra = TypeAdapter[Any](cast("Any", GenericAlias(dict, (str, annotation))))
-            continue
-        field = _field(parameter, annotation, texts)
-        fields[f"p{index}"] = field.definition
-        wire_names.append(field.wire_name)
-        if field.droppable:
-            droppable.add(field.wire_name)
-    config = ConfigDict(extra="allow" if extra else "forbid", hide_input_in_errors=True)
-    model = create_model("Arguments", __config__=config, **fields)
-    named = {parameter.name for parameter in parameters if not parameter.is_variadic}
+    given = [parameter for parameter in parameters if parameter.injection is None]
+    if not lenient and len(given) == 1:
+        whole = read_whole_model(given[0], texts)
+        if whole is not None:
+            return FunctionSignature(
+                schema=whole.schema,
+                parameters=parameters,
+                reader=whole,
+                droppable=frozenset(),
+                wire_names=tuple(whole.schema["properties"]),
+                is_open=True,
+                strict=True,
+            )
+    fields = read_fields(function, parameters, label, texts, lenient=lenient)
     return FunctionSignature(
-        schema={} if lenient else _schema_of(model, extra),
+        schema=fields.schema,
         parameters=parameters,
-        model=model,
-        extra=extra,
-        droppable=frozenset(droppable),
-        reserved=frozenset(named) | fixed_keywords(function),
-        wire_names=tuple(wire_names),
+        reader=fields,
+        droppable=fields.droppable,
+        wire_names=fields.wire_names,
+        is_open=fields.extra is not None,
         strict=not lenient,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    wire_name: str
-    droppable: bool
-    definition: tuple[Any, Any]
-
-
-class _PlainJsonSchema(GenerateJsonSchema):
-    """Leaves a default that JSON cannot hold out of the schema, without a warning."""
-
-    # Declared as an instance's attribute there, and read from the class.
-    ignored_warning_kinds: ClassVar[set[Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
-        "skipped-choice",
-        "non-serializable-default",
-    }
-
-
-def _schema_of(model: type[BaseModel], extra: TypeAdapter[Any] | None) -> dict[str, Any]:
-    schema = model.model_json_schema(schema_generator=_PlainJsonSchema)
-    if extra is not None:
-        rest = provider_view(extra.json_schema(schema_generator=_PlainJsonSchema))
-        schema["additionalProperties"] = rest.get("additionalProperties", True)
-    return provider_view(schema)
-
-
-def _checked_annotation(parameter: Parameter, label: str, *, lenient: bool) -> Any:
-    try:
-        annotation = with_readable_typed_dicts(parameter.annotation)
-        _probe(annotation).model_json_schema(schema_generator=_PlainJsonSchema)
-    except Exception as cause:  # pydantic, and the hooks of a user's type, may raise anything
-        if lenient:
-            return Any
-        reason = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-        raise ToolDefinitionError(
-            f"Tool {label!r}: the annotation of parameter {parameter.name!r} cannot become a JSON"
-            f" Schema ({reason[:200]}).",
-            hint="Use plain types, a pydantic model, a dataclass or a TypedDict, or pass a schema"
-            " with the function; `ToolContext` and `Secret` are injected only as whole parameters.",
-        ) from cause
-    return annotation
-
-
-def _field(parameter: Parameter, annotation: Any, texts: DocstringText) -> _Field:
-    info = FieldInfo.from_annotation(annotation)
-    default = parameter.default
-    own = default if isinstance(default, FieldInfo) else FieldInfo()
-    description = own.description or _description(info) or texts.parameters.get(parameter.name)
-    alias = own.validation_alias or own.alias or info.validation_alias or info.alias
-    nullable = _accepts_none(annotation)
-    if default is None and not nullable:
-        # `limit: int = None` is how many people write an optional parameter.
-        annotation, nullable = _or_none(annotation), True
-    settings: dict[str, Any] = {"description": description} if description else {}
-    if alias is None:
-        settings["alias"] = parameter.name
-    if parameter.is_required:
-        default = Field()  # lets a default that stands in the annotation through
-    is_optional = not (parameter.is_required and info.is_required() and own.is_required())
-    return _Field(
-        wire_name=alias if isinstance(alias, str) else parameter.name,
-        droppable=is_optional and not nullable,
-        definition=(Annotated[annotation, Field(**settings)], default),
-    )
-
-
-def _description(info: FieldInfo) -> str | None:
-    if info.description:
-        return info.description
-    for data in info.metadata:
-        text = data if isinstance(data, str) else getattr(data, "documentation", None)
-        if isinstance(text, str):
-            return text
-    return None
-
-
-def _probe(annotation: Any) -> type[BaseModel]:
-    """A model of one field: only there does pydantic take all that a `Field` may say."""
-    return create_model(
-        "Probe", __config__=ConfigDict(populate_by_name=True), value=(annotation, ...)
-    )
-
-
-def _or_none(annotation: Any) -> Any:
-    if get_origin(annotation) is not Annotated:
-        return Optional[annotation]  # noqa: UP045  # `|` fails on some forms of annotation
-    inner, *metadata = get_args(annotation)
-    return Annotated[(Optional[inner], *metadata)]  # noqa: UP045
-
-
-def _accepts_none(annotation: Any) -> bool:
-    try:
-        _probe(annotation).model_validate({"value": None}, strict=True)
-    except Exception:  # noqa: BLE001  # a user's validator runs here
-        return False
-    return True

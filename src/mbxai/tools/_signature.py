@@ -5,17 +5,26 @@ Only reads the function; no schema and no pydantic model is made here.
 
 import functools
 import inspect
+import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeAlias, Union, cast, get_args, get_origin
+
+import typing_extensions
 
 from mbxai.errors import ToolDefinitionError
 from mbxai.tools._context import Secret, ToolContext
+from mbxai.wire._typed_dicts import typed_dict_keys
 
 AnyFunction: TypeAlias = Callable[..., Any]
 """A function of any signature; what it takes is read at registration."""
+
+NOT_GIVEN: Final = object()
+"""Default of a key that may be missing from `**options`; never given to the function."""
+
+_UNPACKS: Final = (typing.Unpack, typing_extensions.Unpack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +81,8 @@ def read_parameters(function: AnyFunction, label: str, *, lenient: bool) -> tupl
             schema was given with the function.
 
     Returns:
-        Parameters in their order, without those that a partial has fixed by keyword.
+        Parameters in their order, without those that a partial has fixed by keyword. The keys of
+        an unpacked TypedDict (`**options: Unpack[Options]`) are parameters of their own.
 
     Raises:
         ToolDefinitionError: The function has no signature, takes `*args`, or a parameter has no
@@ -80,18 +90,35 @@ def read_parameters(function: AnyFunction, label: str, *, lenient: bool) -> tupl
     """
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError) as cause:
+    except (TypeError, ValueError, NameError) as cause:
         raise ToolDefinitionError(
             f"Tool {label!r}: its function has no readable signature.",
             hint="Wrap it in a plain function with annotated parameters.",
         ) from cause
     fixed = fixed_keywords(function)
     hints = _resolved_hints(function, signature, label, lenient=lenient)
-    return tuple(
-        _read_parameter(parameter, hints, label, lenient=lenient)
-        for parameter in signature.parameters.values()
-        if parameter.name not in fixed
-    )
+    parameters: dict[str, Parameter] = {}
+    for declared in signature.parameters.values():
+        if declared.name in fixed:
+            continue
+        for parameter in _expanded(_read_parameter(declared, hints, label, lenient=lenient)):
+            if parameter.name in parameters:
+                raise ToolDefinitionError(
+                    f"Tool {label!r}: there are two parameters {parameter.name!r}.",
+                    hint=f"Take the key out of the TypedDict of **{declared.name}.",
+                )
+            parameters[parameter.name] = parameter
+    return tuple(parameters.values())
+
+
+def owner_of(function: AnyFunction) -> type | None:
+    """Return the class whose bound method a function is; None for all others."""
+    while isinstance(function, functools.partial):
+        function = cast("AnyFunction", function.func)
+    bound: object = getattr(function, "__self__", None)
+    if bound is None or not inspect.ismethod(function):
+        return None if inspect.isroutine(function) or inspect.isclass(function) else type(function)
+    return cast("type", bound) if inspect.isclass(bound) else type(bound)
 
 
 def fixed_keywords(function: AnyFunction) -> frozenset[str]:
@@ -118,8 +145,19 @@ def _resolved_hints(
     function: AnyFunction, signature: inspect.Signature, label: str, *, lenient: bool
 ) -> dict[str, Any]:
     owner = innermost(function)
+    # Only the parameters: what a function returns is nobody's business here, and may be anything.
+    written = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation is not inspect.Parameter.empty
+    }
     try:
-        return typing.get_type_hints(owner, localns=_enclosed_names(owner), include_extras=True)
+        return typing.get_type_hints(
+            types.SimpleNamespace(__annotations__=written),
+            globalns=_surrounding_names(function, owner),
+            localns=_enclosed_names(owner),
+            include_extras=True,
+        )
     except Exception as cause:  # an annotation is code, and may raise anything
         if lenient:
             return {}
@@ -135,6 +173,16 @@ def _resolved_hints(
             f" resolved ({type(cause).__name__}: {cause}).",
             hint="Define the type at module level, or write the annotation without quotes.",
         ) from cause
+
+
+def _surrounding_names(function: AnyFunction, owner: AnyFunction) -> dict[str, Any]:
+    """The names of the module in which a function was written."""
+    inner = inspect.unwrap(getattr(owner, "__func__", owner))
+    names: dict[str, Any] | None = getattr(inner, "__globals__", None)
+    if names is None:  # a class without an `__init__` of its own
+        module = sys.modules.get(getattr(function, "__module__", None) or "")
+        names = vars(module) if module else {}
+    return names
 
 
 def _enclosed_names(function: AnyFunction) -> dict[str, Any]:
@@ -163,8 +211,10 @@ def _read_parameter(
         )
     if name not in hints and not lenient:
         raise ToolDefinitionError(
-            f"Tool {label!r}: parameter {name!r} has no annotation.",
-            hint=f"Write its type, for example `{name}: str`, or pass a schema with the function.",
+            f"Tool {label!r}: parameter {name!r} has no annotation. A schema that calls it a string"
+            " would be wrong, so none is made up.",
+            hint=f"Write its type, for example `{name}: str` (a lambda has no place for it: write a"
+            " function), or pass a schema with the function.",
         )
     annotation = hints.get(name, Any)
     return Parameter(
@@ -174,6 +224,22 @@ def _read_parameter(
         default=parameter.default,
         injection=_injection(annotation, name),
     )
+
+
+def _expanded(parameter: Parameter) -> Iterator[Parameter]:
+    """A parameter itself, or the keys of its unpacked TypedDict."""
+    if not parameter.is_variadic or get_origin(parameter.annotation) not in _UNPACKS:
+        yield parameter
+        return
+    (typed_dict,) = get_args(parameter.annotation)
+    for name, (hint, is_required) in typed_dict_keys(typed_dict).items():
+        yield Parameter(
+            name=name,
+            kind=inspect.Parameter.KEYWORD_ONLY,
+            annotation=hint,
+            default=inspect.Parameter.empty if is_required else NOT_GIVEN,
+            injection=_injection(hint, name),
+        )
 
 
 def _injection(annotation: Any, name: str, *, nullable: bool = False) -> Injection | None:

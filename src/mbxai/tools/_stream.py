@@ -1,51 +1,54 @@
 """The streamed answer of a conversation with tools."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Self, cast
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
+from typing import Final, Self
 
 import anyio
 
-from mbxai.errors import InvalidResponseError
-from mbxai.openrouter import AsyncChatStream, ChatStream
-from mbxai.portal import StreamPump
-from mbxai.tools._context import ToolContext
-from mbxai.tools._conversation import Conversation
-from mbxai.tools._port import ChunkSource, ModelPort
-from mbxai.tools._runner import ToolRunner
+from mbxai.errors import InvalidResponseError, StreamTruncatedError
+from mbxai.tools._answer import ToolCompletion, completion_with_run
+from mbxai.tools._call import PendingCall, ToolCall
+from mbxai.tools._loop import Rounds, keeping_run
+from mbxai.tools._port import ChunkSource
+from mbxai.tools._resume import last_answer
+from mbxai.tools._round_task import RoundTask
+from mbxai.tools._run import ToolRun
+from mbxai.tools._stream_view import (
+    ChunkView,
+    EventView,
+    RoundEnded,
+    StreamItem,
+    ToolStreamEvent,
+)
 from mbxai.wire import ChatCompletion, ChatCompletionChunk, Usage
 
 _CLOSE_SECONDS: Final = 5.0
 
 
 class AsyncToolChatStream:
-    """The chunks of the final answer, after the tools have run.
+    """The chunks of the final answer, after the tools have run; or everything, as typed events.
 
     Every round is streamed. Once a round turns out to call tools, the rest of it is kept to
     itself, the tools run, and the next round begins; text that the model wrote before its first
     call has been passed on by then. An async iterator of `ChatCompletionChunk` and an async context
-    manager; leaving either early and calling `aclose` closes the connection.
+    manager; leaving either early and calling `aclose` closes the connection and cancels the tools
+    that run.
     """
 
-    def __init__(
-        self,
-        conversation: Conversation,
-        port: ModelPort,
-        runner: ToolRunner,
-        context: ToolContext[Any] | None,
-    ) -> None:
+    def __init__(self, rounds: Rounds, ask: Callable[..., Awaitable[ChunkSource]]) -> None:
         """Take the parts of the conversation; `open` sends the first request."""
-        self._conversation = conversation
-        self._port = port
-        self._runner = runner
-        self._context = context
+        self._rounds = rounds
+        self._conversation = rounds.conversation
+        self._ask = ask
         self._source: ChunkSource | None = None
-        # Until a round says something its chunks are held back: most often tool calls follow.
-        self._has_spoken = False
-        self._held: deque[ChatCompletionChunk] = deque()
+        self._round: RoundTask | None = None
+        self._items: deque[StreamItem] = deque()
+        self._chunks = ChunkView()
         self._ready: deque[ChatCompletionChunk] = deque()
-        self._calls_tools = False
-        self._completion: ChatCompletion | None = None
+        self._last: ChatCompletion | None = None
+        self._completion: ToolCompletion | None = None
         self._is_closed = False
 
     @property
@@ -56,17 +59,72 @@ class AsyncToolChatStream:
         return ChatCompletion() if self._source is None else self._source.completion
 
     @property
+    def snapshot(self) -> ChatCompletion:
+        """The answer so far; the same as `completion`."""
+        return self.completion
+
+    @property
     def usage(self) -> Usage | None:
         """Tokens and cost of all rounds that have ended; None if no answer named any."""
         return self._conversation.usage
 
-    async def open(self) -> Self:
-        """Send the first request.
+    @property
+    def run(self) -> ToolRun:
+        """What has been said and done so far."""
+        return self._conversation.run()
+
+    @property
+    def pending(self) -> list[PendingCall]:
+        """Calls that wait for the application; known when the stream has ended."""
+        return list(self._conversation.pending)
+
+    @property
+    def text_stream(self) -> AsyncGenerator[str]:
+        """The text of the answer as it grows; reads the stream."""
+        return self._texts()
+
+    async def events(self) -> AsyncGenerator[ToolStreamEvent]:
+        """Give everything that happens as typed events; reads the stream.
+
+        Text, reasoning and tool calls as the model writes them in every round, `ToolCalled`,
+        `ToolProgressed`, `ToolEnded` and `ToolPending` as the tools run, and the whole answer in
+        the last one, `AnswerDone`.
 
         Raises:
+            ToolLoopError: A bound of the conversation is reached.
             OpenRouterError: As the wrapped client raises it.
         """
-        await self._open_round()
+        view = EventView()
+        while (item := await self.next_item()) is not None:
+            for event in view.add(item):
+                yield event
+
+    async def get_final_completion(self) -> ToolCompletion:
+        """Read what is left of the stream and return the whole answer.
+
+        Raises:
+            StreamTruncatedError: The stream was closed before its end.
+            ToolLoopError: A bound of the conversation is reached.
+            OpenRouterError: As the wrapped client raises it.
+        """
+        async for _ in self:
+            pass
+        if self._completion is None:
+            raise StreamTruncatedError("The stream was closed before its end.")
+        return self._completion
+
+    async def open(self) -> Self:
+        """Send the first request, or run the calls that wait in the caller's messages.
+
+        Raises:
+            ToolLoopError: A bound of the conversation is reached.
+            OpenRouterError: As the wrapped client raises it.
+        """
+        with keeping_run(self._conversation):
+            if self._rounds.unanswered:
+                self._begin_round(self._rounds.unanswered)
+            else:
+                await self._open_source()
         return self
 
     def __aiter__(self) -> Self:
@@ -78,23 +136,38 @@ class AsyncToolChatStream:
 
         Raises:
             StopAsyncIteration: The answer is whole, or the stream is closed.
-            ToolRoundsExceededError: The model was still calling tools at the round limit.
+            ToolLoopError: A bound of the conversation is reached.
+            OpenRouterError: As the wrapped client raises it.
+        """
+        while not self._ready:
+            item = await self.next_item()
+            if item is None:
+                raise StopAsyncIteration
+            self._ready.extend(self._chunks.add(item))
+        return self._ready.popleft()
+
+    async def next_item(self) -> StreamItem | None:
+        """Return what happens next; None at the end, or when the stream is closed.
+
+        Raises:
+            ToolLoopError: A bound of the conversation is reached.
             OpenRouterError: As the wrapped client raises it.
         """
         try:
-            while not (self._ready or self._is_closed or self._completion):
-                await self._advance()
+            with keeping_run(self._conversation):
+                while not (self._items or self._is_closed or self._completion):
+                    await self._advance()
         except BaseException:
             await self.aclose()
             raise
-        if not self._ready:
-            raise StopAsyncIteration
-        return self._ready.popleft()
+        return self._items.popleft() if self._items else None
 
     async def aclose(self) -> None:
-        """Close the connection; safe more than once."""
+        """Close the connection and cancel the tools that run; safe more than once."""
         self._is_closed = True
+        self._items.clear()
         self._ready.clear()
+        await self._close_source()
         await self._close_round()
 
     async def __aenter__(self) -> Self:
@@ -105,127 +178,63 @@ class AsyncToolChatStream:
         """Close the connection."""
         await self.aclose()
 
-    async def _advance(self) -> None:
-        source = self._source or await self._open_round()
-        try:
-            chunk = await anext(source)
-        except StopAsyncIteration:
-            await self._end_round(source.completion)
-            return
-        if any(choice.delta.tool_calls for choice in chunk.choices):
-            self._calls_tools = True
-        if self._calls_tools:
-            self._held.clear()
-        elif self._has_spoken or _says_something(chunk):
-            self._has_spoken = True
-            self._ready.extend((*self._held, chunk))
-            self._held.clear()
-        else:
-            self._held.append(chunk)
+    async def _texts(self) -> AsyncGenerator[str]:
+        async for chunk in self:
+            for choice in chunk.choices:
+                if choice.delta.content and not choice.index:
+                    yield choice.delta.content
 
-    async def _open_round(self) -> ChunkSource:
-        self._calls_tools = self._has_spoken = False
-        self._held.clear()
-        self._source = await self._port.stream(**self._conversation.request())
+    async def _advance(self) -> None:
+        if self._round is not None:
+            await self._advance_round(self._round)
+            return
+        source = self._source or await self._open_source()
+        try:
+            self._items.append(await anext(source))
+        except StopAsyncIteration:
+            await self._end_answer(source.completion)
+
+    async def _advance_round(self, task: RoundTask) -> None:
+        event = await task.next_event()
+        if event is not None:
+            self._items.append(event)
+            return
+        await self._close_round()
+        if self._conversation.pending:
+            self._finish(self._last or last_answer(self._conversation.messages))
+
+    async def _end_answer(self, completion: ChatCompletion) -> None:
+        await self._close_source()
+        if not completion.choices:
+            raise InvalidResponseError("The answer has no choices.")
+        calls = self._conversation.take(completion)
+        if calls is None and not self._conversation.should_ask_again(completion):
+            self._finish(completion)
+            return
+        self._last = completion
+        self._items.append(RoundEnded(completion, is_final=False))
+        if calls:
+            self._begin_round(calls)
+
+    def _begin_round(self, calls: list[ToolCall]) -> None:
+        self._round = RoundTask(partial(self._rounds.run, calls))
+
+    def _finish(self, completion: ChatCompletion) -> None:
+        self._completion = completion_with_run(completion, self._conversation.finish(completion))
+        self._items.append(RoundEnded(self._completion, is_final=True))
+
+    async def _open_source(self) -> ChunkSource:
+        self._source = await self._ask(**self._conversation.request())
         return self._source
 
-    async def _close_round(self) -> None:
+    async def _close_source(self) -> None:
         source, self._source = self._source, None
         if source is not None:
             # Also where the reader is being cancelled: an open connection goes on being billed.
             with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
                 await source.aclose()
 
-    async def _end_round(self, completion: ChatCompletion) -> None:
-        await self._close_round()
-        if not completion.choices:
-            raise InvalidResponseError("The answer has no choices.")
-        calls = self._conversation.take(completion)
-        if calls is not None:
-            self._conversation.answer(await self._runner.run_round(calls, self._context))
-        elif not self._conversation.should_ask_again(completion):
-            self._ready.extend(self._held)
-            self._completion = self._conversation.with_usage(completion)
-
-
-class ToolChatStream:
-    """The chunks of the final answer, after the tools have run: a blocking iterator.
-
-    Also a context manager; leaving the loop early and calling `close`, or dropping the stream,
-    closes the connection.
-    """
-
-    def __init__(self, open_stream: Callable[[], Awaitable[AsyncToolChatStream]]) -> None:
-        """Open the asynchronous stream on the background loop.
-
-        Args:
-            open_stream: What opens it.
-        """
-        self._pump: StreamPump[ChatCompletionChunk] = StreamPump(open_stream)
-        self._stream = cast("AsyncToolChatStream", self._pump.source)
-
-    @property
-    def completion(self) -> ChatCompletion:
-        """The answer of the current round so far; at the end with the usage of all rounds."""
-        return self._stream.completion
-
-    @property
-    def usage(self) -> Usage | None:
-        """Tokens and cost of all rounds that have ended; None if no answer named any."""
-        return self._stream.usage
-
-    def __iter__(self) -> Self:
-        """The stream itself."""
-        return self
-
-    def __next__(self) -> ChatCompletionChunk:
-        """The next chunk of the answer.
-
-        Raises:
-            StopIteration: The answer is whole, or the stream is closed.
-            ToolRoundsExceededError: The model was still calling tools at the round limit.
-            OpenRouterError: As the wrapped client raises it.
-        """
-        return next(self._pump)
-
-    def close(self) -> None:
-        """Close the connection; safe more than once."""
-        self._pump.close()
-
-    def __enter__(self) -> Self:
-        """The stream itself."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Close the connection."""
-        self.close()
-
-
-def blocking_stream(
-    create: Callable[[], Awaitable[object]],
-) -> ChatStream | StreamPump[ChatCompletionChunk]:
-    """Return the stream that a client's `create` opens, for code without an event loop.
-
-    Args:
-        create: Calls the client with `stream=True`.
-
-    Returns:
-        A `ChatStream` if it is an OpenRouter client, else an iterator and context manager with
-        `close`.
-
-    Raises:
-        InvalidResponseError: What it gave cannot be iterated.
-        OpenRouterError: As the client raises it.
-    """
-
-    async def opened() -> AsyncChatStream | ChunkSource:
-        stream = await create()
-        return stream if isinstance(stream, AsyncChatStream) else ChunkSource(stream)
-
-    pump: StreamPump[ChatCompletionChunk] = StreamPump(opened)
-    return ChatStream(pump) if isinstance(pump.source, AsyncChatStream) else pump
-
-
-def _says_something(chunk: ChatCompletionChunk) -> bool:
-    names = ("content", "reasoning", "refusal", "images")
-    return any(getattr(choice.delta, name) for choice in chunk.choices for name in names)
+    async def _close_round(self) -> None:
+        task, self._round = self._round, None
+        if task is not None:
+            await task.aclose()

@@ -7,20 +7,18 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from pydantic import TypeAdapter
 
 import mbxai.portal as portal
+from mbxai.tools._answer import ParsedToolCompletion, ToolCompletion
 from mbxai.tools._client import AsyncToolClient
 from mbxai.tools._context import SecretSource, ToolContext
-from mbxai.tools._conversation import MAX_ROUNDS
+from mbxai.tools._options import ToolChatParams, ToolClientOptions, ToolParseParams
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._runner import Approver
 from mbxai.tools._signature import AnyFunction
-from mbxai.tools._stream import ToolChatStream, blocking_stream
+from mbxai.tools._sync_stream import ToolChatStream, blocking_stream
 from mbxai.tools._tool import MarkOptions, ToolOptions
 from mbxai.wire import (
     ChatCompletion,
     CompletionParams,
     Messages,
-    ParsedChatCompletion,
-    ParseParams,
     Strategy,
     ToolDefinition,
     ToolInfo,
@@ -38,20 +36,19 @@ class ToolClient:
     did not make.
     """
 
-    def __init__(self, openrouter_client: object, *, approve: Approver | None = None) -> None:
+    def __init__(self, openrouter_client: object, **options: Unpack[ToolClientOptions]) -> None:
         """Wrap a client.
 
         Args:
             openrouter_client: An `AsyncOpenRouterClient`, an `OpenRouterClient`, or an object with
                 `create(messages=...)` and `parse(messages=..., response_format=...)`, blocking or
                 not.
-            approve: Asked before `chat` or `parse` runs a tool with `requires_approval`; gets the
-                `ToolCall` and answers True or False. Without it such tools are refused.
+            **options: See `ToolClientOptions`.
 
         Raises:
-            ConfigurationError: The object has neither `create` nor `parse`.
+            ConfigurationError: The object has neither `create` nor `parse`, or a number cannot be.
         """
-        self._core: AsyncToolClient = AsyncToolClient(openrouter_client, approve=approve)
+        self._core: AsyncToolClient = AsyncToolClient(openrouter_client, **options)
 
     @property
     def async_client(self) -> AsyncToolClient:
@@ -69,9 +66,11 @@ class ToolClient:
         description: str,
         function: AnyFunction,
         schema: Mapping[str, Any] | None = None,
+        *,
+        replace: bool = False,
         **options: Unpack[ToolOptions],
     ) -> None:
-        """Offer a function to the model; a tool of the same name is replaced.
+        """Offer a function to the model.
 
         Args:
             name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
@@ -79,12 +78,47 @@ class ToolClient:
             function: Any callable; coroutine functions are awaited, others run in a worker thread.
             schema: JSON Schema of the arguments; by default it is made from the signature and the
                 docstring.
-            **options: `effect`, `timeout` in seconds, `requires_approval`, `max_result_bytes`.
+            replace: Whether the tool may take the place of another one of its name.
+            **options: See `ToolOptions`.
 
         Raises:
-            ToolDefinitionError: The name or a parameter cannot be that of a tool.
+            ToolDefinitionError: The name, a parameter or an option cannot be that of a tool, or
+                another function has the name already.
         """
-        self._core.register_tool(name, description, function, schema, **options)
+        self._core.register_tool(name, description, function, schema, replace=replace, **options)
+
+    def register_external_tool(
+        self, name: str, description: str, schema: Mapping[str, Any], **options: Unpack[ToolOptions]
+    ) -> None:
+        """Offer a tool that the application runs itself: `chat` returns its calls as pending.
+
+        Args:
+            name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
+            description: What the tool does, for the model.
+            schema: JSON Schema of the arguments.
+            **options: See `ToolOptions`.
+
+        Raises:
+            ToolDefinitionError: The name or the schema cannot be that of a tool, or another tool
+                has the name already.
+        """
+        self._core.register_external_tool(name, description, schema, **options)
+
+    def register_object(self, source: object, *, prefix: str = "") -> list[str]:
+        """Offer all methods of an object that bear the `tool` decorator.
+
+        Args:
+            source: The object; its methods keep their `self`.
+            prefix: Put before each tool's name, so that two objects of one class can be told apart.
+
+        Returns:
+            Names of the tools, in the order of their definition.
+
+        Raises:
+            ToolDefinitionError: There is no such method, one cannot become a tool, or another
+                function has the name already; nothing is registered then.
+        """
+        return self._core.register_object(source, prefix=prefix)
 
     @overload
     def tool(self, function: F, /) -> F: ...
@@ -100,11 +134,12 @@ class ToolClient:
 
         Args:
             function: The function, where the decorator is used without options.
-            **options: `name`, `description`, `effect`, `timeout` in seconds, `requires_approval`,
-                `max_result_bytes`; name and description come from the function if left out.
+            **options: See `ToolOptions`; also `name` and `description`, which come from the
+                function if left out.
 
         Raises:
-            ToolDefinitionError: The name or a parameter cannot be that of a tool.
+            ToolDefinitionError: The name, a parameter or an option cannot be that of a tool, or
+                another function has the name already.
         """
         return self._core.tool(**options) if function is None else self._core.tool(function)
 
@@ -220,10 +255,8 @@ class ToolClient:
         *,
         model: str | None = None,
         stream: Literal[False] = False,
-        max_rounds: int = MAX_ROUNDS,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[CompletionParams],
-    ) -> ChatCompletion: ...
+        **params: Unpack[ToolChatParams],
+    ) -> ToolCompletion: ...
     @overload
     def chat(
         self,
@@ -231,9 +264,7 @@ class ToolClient:
         *,
         model: str | None = None,
         stream: Literal[True],
-        max_rounds: int = MAX_ROUNDS,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[CompletionParams],
+        **params: Unpack[ToolChatParams],
     ) -> ToolChatStream: ...
     @overload
     def chat(
@@ -242,61 +273,69 @@ class ToolClient:
         *,
         model: str | None = None,
         stream: bool,
-        max_rounds: int = MAX_ROUNDS,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[CompletionParams],
-    ) -> ChatCompletion | ToolChatStream: ...
+        **params: Unpack[ToolChatParams],
+    ) -> ToolCompletion | ToolChatStream: ...
     def chat(
         self,
         messages: Messages,
         *,
         model: str | None = None,
         stream: bool = False,
-        max_rounds: int = MAX_ROUNDS,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[CompletionParams],
-    ) -> ChatCompletion | ToolChatStream:
+        **params: Unpack[ToolChatParams],
+    ) -> ToolCompletion | ToolChatStream:
         """Answer with the help of the tools.
 
-        The calls of one round run at the same time, at most eight of them; a call that fails tells
-        the model why. `tools=` are offered beside the registered ones. A forced `tool_choice`
-        holds for the first round.
+        The calls of one round run at the same time; a call that fails tells the model why. Tools in
+        `tools=` are offered beside the registered ones, and calls of them are returned to be run. A
+        forced `tool_choice` holds for the first round.
+
+        Messages that end with calls without a result are taken up where they stopped: what was
+        approved is run, and what has a result in `tool_results` is answered, before the model goes
+        on.
 
         Args:
             messages: The conversation; it is not changed.
             model: Which model; None means the wrapped client's own.
             stream: Return the final answer's chunks as they come, after the tools have run.
-            max_rounds: How many rounds of tool calls there may be, at least 1.
-            context: What surrounds the tool calls: `deps`, `secrets`, session.
-            **params: See `CompletionParams`.
+            **params: See `CompletionParams` and `ToolLoopOptions`.
 
         Returns:
-            The final answer; its `usage` is the sum of all rounds: tokens, their details, cost.
-            With `stream=True` an iterator of chunks with `close`.
+            The final answer, with all that was said and done in its `run`; its `usage` is the sum
+            of all rounds. If its `pending` is not empty, calls wait to be approved or run: pass
+            `run.messages` to the next call, with `approvals` or `tool_results`. With `stream=True`
+            an iterator of chunks with `events()` and `close`.
 
         Raises:
             ToolRoundsExceededError: The model was still calling tools when the limit was reached.
-            OpenRouterError: As the wrapped client raises it.
+            ToolRepeatError: The model repeats calls that always give the same result.
+            ToolExecutionError: A tool with `on_error="raise"` failed.
+            BudgetExceededError: The budget is used up.
+            OpenRouterError: As the wrapped client raises it. This one and those before have a `run`
+                from which the conversation can be continued.
+            ConfigurationError: An option cannot be.
         """
         if stream:
-            return ToolChatStream(
-                lambda: self._core.chat(
-                    messages,
-                    model=model,
-                    stream=True,
-                    max_rounds=max_rounds,
-                    context=context,
-                    **params,
-                )
-            )
-        return portal.run(
-            self._core.chat,
-            messages,
-            model=model,
-            max_rounds=max_rounds,
-            context=context,
-            **params,
-        )
+            return self.stream(messages, model=model, **params)
+        return portal.run(self._core.chat, messages, model=model, **params)
+
+    def stream(
+        self, messages: Messages, *, model: str | None = None, **params: Unpack[ToolChatParams]
+    ) -> ToolChatStream:
+        """Return the answer of `chat` as it comes about; use it as a context manager.
+
+        The stream has `text_stream`, typed `events()` of the answer and of the tools, and
+        `get_final_completion()`; it is closed at the end of the block.
+
+        Args:
+            messages: The conversation; it is not changed.
+            model: Which model; None means the wrapped client's own.
+            **params: See `CompletionParams` and `ToolLoopOptions`.
+
+        Raises:
+            ToolLoopError: As for `chat`.
+            OpenRouterError: As for `chat`.
+        """
+        return ToolChatStream(lambda: self._core.chat(messages, model=model, stream=True, **params))
 
     def parse(
         self,
@@ -305,36 +344,40 @@ class ToolClient:
         *,
         model: str | None = None,
         use_tools: bool = True,
-        max_rounds: int = MAX_ROUNDS,
+        one_call: bool = False,
         strategy: Strategy | Literal["auto"] = "auto",
         max_validation_retries: int | None = None,
-        context: ToolContext[Any] | None = None,
-        **params: Unpack[ParseParams],
-    ) -> ParsedChatCompletion[T]:
+        **params: Unpack[ToolParseParams],
+    ) -> ParsedToolCompletion[T]:
         """Answer with the help of the tools, as an instance of a type.
 
         With tools there are two phases: rounds of tool calls until the model calls none, then one
         structured call without tools that sees all their results.
 
         Args:
-            messages: The conversation; it is not changed.
+            messages: The conversation; it is not changed. Calls at its end are taken up as by
+                `chat`.
             response_format: Any type that pydantic can describe.
             model: Which model; None means the wrapped client's own.
             use_tools: Whether the tools may be used; False makes the structured call alone.
-            max_rounds: How many rounds of tool calls there may be, at least 1.
+            one_call: Ask for the type already in the rounds of tool calls, which saves the last
+                call. Many providers then call no tools, or refuse; use it with models that are
+                known to do both.
             strategy: How the type is asked for; see the OpenRouter client.
             max_validation_retries: How often an answer that does not fit is asked for again; None
                 leaves it to the wrapped client.
-            context: What surrounds the tool calls: `deps`, `secrets`, session.
-            **params: See `CompletionParams`.
+            **params: See `ParseParams` and `ToolLoopOptions`.
 
         Returns:
-            The answer with `choices[0].message.parsed`; its `usage` is the sum of all calls.
+            The answer with `choices[0].message.parsed`, and all that was said and done in its
+            `run`; its `usage` is the sum of all calls.
 
         Raises:
-            ToolRoundsExceededError: The model was still calling tools when the limit was reached.
+            ToolCallsPendingError: Calls wait to be approved or run; they are in `run.pending`.
+            ToolLoopError: A bound of the conversation is reached, as for `chat`.
             OutputError: The model gave no value of the type.
             OpenRouterError: As the wrapped client raises it.
+            ConfigurationError: An option cannot be.
         """
         return portal.run(
             self._core.parse,
@@ -342,10 +385,9 @@ class ToolClient:
             response_format,
             model=model,
             use_tools=use_tools,
-            max_rounds=max_rounds,
+            one_call=one_call,
             strategy=strategy,
             max_validation_retries=max_validation_retries,
-            context=context,
             **params,
         )
 

@@ -56,6 +56,12 @@ async def in_thread(function: Callable[[], T]) -> T:
         raise
 
 
+def is_being_cancelled() -> bool:
+    """Whether the current task has been cancelled, and not only something that it awaited."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 class _Job(Generic[T]):
     """A blocking function and the place it takes in its limiter."""
 
@@ -104,21 +110,30 @@ class StrayTasks:
         """Return how many still run."""
         return len(self._tasks)
 
-    async def call(self, function: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
+    async def call(
+        self,
+        function: Callable[[], Coroutine[Any, Any, T]],
+        seconds: float | None,
+        *,
+        give_up: Callable[[], None],
+    ) -> T:
         """Await a coroutine function for at most so many seconds.
 
         Args:
             function: Takes no arguments.
-            seconds: Its time. After that it is cancelled and has one second for its clean-up.
+            seconds: Its time; None sets no limit. After that, and when the caller is cancelled, it
+                is cancelled too and has one second for its clean-up.
+            give_up: Called before it is cancelled.
 
         Raises:
             TimeoutError: The time was up, whether or not the function obeyed its cancellation.
         """
         task = asyncio.ensure_future(function())
         try:
-            done, _ = await asyncio.wait({task}, timeout=seconds)
+            done, _ = await asyncio.wait((task,), timeout=seconds)
         finally:
             if not task.done():
+                give_up()
                 await self._end(task)
         if not done:
             raise TimeoutError
@@ -126,6 +141,9 @@ class StrayTasks:
 
     async def aclose(self) -> None:
         """Cancel once more what still runs, and wait a second for it."""
+        loop = asyncio.get_running_loop()
+        # Those of another loop went with it.
+        self._tasks = {task for task in self._tasks if task.get_loop() is loop}
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -1,7 +1,6 @@
 """One function a model may call: what it is called, what it takes, how it may be run."""
 
 import copy
-import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,16 +18,22 @@ from typing import (
     overload,
 )
 
+from mbxai._redaction import get_logger
 from mbxai.errors import ToolDefinitionError
 from mbxai.tools._arguments import SchemaChecker
-from mbxai.tools._docstring import read_docstring
+from mbxai.tools._docstring import function_texts
+from mbxai.tools._google_view import google_view
 from mbxai.tools._provider_view import provider_view
+from mbxai.tools._restore import RestoringChecker
 from mbxai.tools._schema import FunctionSignature, read_signature
 from mbxai.tools._signature import AnyFunction, innermost
-from mbxai.tools._strict import says_the_same_when_strict
+from mbxai.tools._strict import convert_to_strict_schema, says_the_same_when_strict
+from mbxai.tools._views import family_of
 from mbxai.wire import Effect, ToolDefinition, ToolInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+logger = get_logger(__name__)
 
 MAX_RESULT_BYTES: Final = 65_536
 """How much of a result the model is shown, unless a tool says otherwise."""
@@ -148,7 +153,7 @@ class Tool:
             raise ToolDefinitionError(
                 f"Tool {self.name!r}: {type(self.function).__name__} is no function."
             )
-        texts = read_docstring(docstring_of(self.function))
+        texts = function_texts(self.function)
         given = self.schema
         signature = read_signature(self.function, self.name, texts, lenient=bool(given))
         object.__setattr__(self, "signature", signature)
@@ -191,7 +196,7 @@ class Tool:
         if description is None:
             description = own_description
         if description is None:
-            description = read_docstring(docstring_of(function)).summary
+            description = function_texts(function).summary
         if chosen in ("__call__", "__init__"):
             chosen = getattr(function, "__name__", type(function).__name__)
         chosen = chosen if name is None else name
@@ -217,6 +222,31 @@ class Tool:
     def definition(self) -> ToolDefinition:
         """The tool as it is offered to a model; shared between requests, so never change it."""
         parameters = provider_view(self.schema)
+        if self.strict is True:
+            converted = convert_to_strict_schema(self.schema, keep_input_wrapper=True)
+            if says_the_same_when_strict(converted):
+                return self._defined(converted, strict=True)
+            logger.warning("Tool %s is sent without strict: its schema cannot say it", self.name)
+        # A server's schema is the server's promise; strict mode is only claimed for our own.
+        is_ours = self.strict == "auto" and self.source == "local"
+        return self._defined(parameters, strict=is_ours and says_the_same_when_strict(parameters))
+
+    @cached_property
+    def _google_definition(self) -> ToolDefinition:
+        return self._defined(google_view(self.schema), strict=False)
+
+    def definition_for(self, model: str | None) -> ToolDefinition:
+        """Return the tool as it is offered to one model.
+
+        Args:
+            model: Its id; None is a model that is not known yet.
+
+        Returns:
+            A definition that is shared between requests, so never change it.
+        """
+        return self._google_definition if family_of(model) == "google" else self.definition
+
+    def _defined(self, parameters: dict[str, Any], *, strict: bool) -> ToolDefinition:
         definition = ToolDefinition(
             type="function",
             function={
@@ -225,8 +255,7 @@ class Tool:
                 "parameters": parameters,
             },
         )
-        # A server's schema is the server's promise; strict mode is only claimed for our own.
-        if self.source == "local" and says_the_same_when_strict(parameters):
+        if strict:
             definition["function"]["strict"] = True
         return definition
 
@@ -235,7 +264,7 @@ class Tool:
         """Checks arguments against a given schema; None if the schema was made here."""
         if self.signature is not None and self.signature.strict:
             return None
-        return SchemaChecker(self.schema, self.name)
+        return RestoringChecker(self.schema, self.name)
 
 
 @overload
@@ -260,11 +289,9 @@ def tool(function: F | None = None, /, **options: Unpack[MarkOptions]) -> F | Ca
     return mark if function is None else mark(function)
 
 
-def docstring_of(function: AnyFunction) -> str | None:
-    """Return the docstring of a function, of the class itself, or of an object's `__call__`."""
-    if inspect.isclass(function):
-        return inspect.getdoc(function)
-    return inspect.getdoc(innermost(function))
+def is_marked(function: object) -> bool:
+    """Whether a function bears the `tool` decorator."""
+    return hasattr(function, _OPTIONS)
 
 
 def _check_options(tool: Tool) -> None:
@@ -310,7 +337,7 @@ def _is_count(value: object, least: int) -> bool:
 def _check_given_schema(name: str, schema: Mapping[str, Any], signature: FunctionSignature) -> None:
     """Refuse a schema that promises the model an argument the function cannot take."""
     described = schema.get("properties")
-    if signature.extra is not None or not isinstance(described, Mapping):
+    if signature.is_open or not isinstance(described, Mapping):
         return
     known = set(signature.wire_names)
     unknown = [key for key in cast("Mapping[str, Any]", described) if key not in known]

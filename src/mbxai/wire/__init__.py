@@ -42,6 +42,7 @@ from mbxai.wire._parsed import (
 from mbxai.wire._repeats import RepeatGuard
 from mbxai.wire._result import Attempt, ResponseInfo, WireResult
 from mbxai.wire._schema import compact, json_schema_of, response_format_of, strict_view
+from mbxai.wire._sendable import sendable_param
 from mbxai.wire._sse import MAX_EVENT_BYTES, EventTooLargeError, ServerSentEvent, SSEDecoder
 from mbxai.wire._stream_events import (
     AnswerDone,
@@ -135,6 +136,7 @@ __all__ = [
     "json_schema_of",
     "output_type_of",
     "response_format_of",
+    "sendable_param",
     "strict_view",
     "sum_usages",
     "total_usage_of",

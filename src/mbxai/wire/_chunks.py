@@ -150,11 +150,12 @@ class _Calls:
         return self._new(delta)
 
     def _is_second(self, known: _Call, delta: ToolCallDelta) -> bool:
-        """Whether another call reuses the id of a call that is complete."""
+        """Whether another call, with a place and a name of its own, reuses the id of a call."""
         function = delta.function
-        names_one = function is not None and bool(function.name) and bool(function.arguments)
+        if function is None or not function.name:
+            return False
         elsewhere = delta.index is not None and delta.index not in self._by_index
-        return names_one and elsewhere and known.is_whole()
+        return elsewhere and (not function.arguments or known.is_whole())
 
     def _new(self, delta: ToolCallDelta) -> _Call:
         call = _Call(id=delta.id or "", index=delta.index)

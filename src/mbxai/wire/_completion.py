@@ -29,6 +29,20 @@ class ToolCallPart(WireModel):
     type: str = "function"
     function: FunctionCall = Field(default_factory=FunctionCall)
 
+    def to_param(self) -> WireObject:
+        """Return the call as it goes back in a later request, with what the provider added to it.
+
+        Providers sign calls in fields of their own and refuse a conversation without them. `index`
+        belongs to the answer and not to the call.
+        """
+        added = {name: value for name, value in (self.model_extra or {}).items() if name != "index"}
+        function: WireObject = {
+            **(self.function.model_extra or {}),
+            "name": self.function.name,
+            "arguments": self.function.arguments,
+        }
+        return {**added, "id": self.id, "type": self.type or "function", "function": function}
+
 
 class PromptTokensDetails(WireModel):
     """How the prompt's tokens divide."""
@@ -179,14 +193,7 @@ class Message(WireModel):
         message: dict[str, Any] = {"role": self.role or "assistant", "content": self.content}
         if self.tool_calls:
             message["content"] = self.content or None
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": call.type or "function",
-                    "function": {"name": call.function.name, "arguments": call.function.arguments},
-                }
-                for call in self.tool_calls
-            ]
+            message["tool_calls"] = [call.to_param() for call in self.tool_calls]
         elif self.content is None:
             message["content"] = ""
         if self.reasoning_details is not None:

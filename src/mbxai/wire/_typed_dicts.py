@@ -23,14 +23,35 @@ def with_readable_typed_dicts(annotation: Any) -> Any:  # Any: every form an ann
     return _replaced(annotation, {})
 
 
-def _replaced(annotation: Any, done: dict[type, Any]) -> Any:
+def typed_dict_keys(typed_dict: Any) -> dict[str, tuple[Any, bool]]:  # Any: a class, an annotation
+    """Return the keys of a TypedDict with their annotations, and whether they are required.
+
+    Args:
+        typed_dict: The class, of `typing` or of `typing_extensions`.
+    """
+    # With postponed annotations Python 3.11 cannot see `NotRequired`, so it is looked for here.
+    required: frozenset[str] = typed_dict.__required_keys__
+    keys: dict[str, tuple[Any, bool]] = {}
+    for name, written in typing.get_type_hints(typed_dict, include_extras=True).items():
+        hint, is_required = written, name in required
+        while (mark := get_origin(hint)) in _MARKS:
+            if mark not in _READ_ONLY:
+                is_required = mark in _REQUIRED
+            (hint,) = get_args(hint)
+        keys[name] = hint, is_required
+    return keys
+
+
+def _replaced(annotation: Any, done: dict[Any, Any]) -> Any:
     if typing_extensions.is_typeddict(annotation):
-        return _rebuilt(annotation, done)
+        return _rebuilt(annotation, {}, done)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is None or not arguments or origin is typing.Literal:
         return annotation
     if origin is Annotated:
         return Annotated[(_replaced(arguments[0], done), *arguments[1:])]
+    if typing_extensions.is_typeddict(origin):
+        return _rebuilt(annotation, dict(zip(origin.__parameters__, arguments, strict=True)), done)
     replaced = tuple(_replaced(argument, done) for argument in arguments)
     if all(new is old for new, old in zip(replaced, arguments, strict=True)):
         return annotation
@@ -39,28 +60,34 @@ def _replaced(annotation: Any, done: dict[type, Any]) -> Any:
     return origin[replaced]
 
 
-def _rebuilt(typed_dict: Any, done: dict[type, Any]) -> Any:
-    if typed_dict in done:
-        return done[typed_dict]
-    done[typed_dict] = typed_dict  # a recursive definition stays as it is and pydantic says so
-    required: frozenset[str] = typed_dict.__required_keys__
-    hints = typing.get_type_hints(typed_dict, include_extras=True)
-    fields: dict[str, Any] = {}
-    for name, hint in hints.items():
-        inner = get_args(hint)[0] if get_origin(hint) in _MARKS else hint
-        mark = typing_extensions.Required if name in required else typing_extensions.NotRequired
-        fields[name] = mark[_replaced(inner, done)]
+def _rebuilt(annotation: Any, filled: dict[Any, Any], done: dict[Any, Any]) -> Any:
+    if annotation in done:
+        return done[annotation]
+    typed_dict = get_origin(annotation) or annotation
+    keys = typed_dict_keys(typed_dict)
     make: Any = typing_extensions.TypedDict  # type checkers only know it with literal fields
-    rebuilt = make(typed_dict.__name__, fields)
+    marks = (typing_extensions.NotRequired, typing_extensions.Required)
+    rebuilt = make(typed_dict.__name__, {name: marks[keys[name][1]][Any] for name in keys})
+    # Known before its fields are, so that a recursive one can name itself.
+    done[annotation] = rebuilt
+    for name, (hint, is_required) in keys.items():
+        field = _replaced(_filled(hint, filled), done)
+        rebuilt.__annotations__[name] = marks[is_required][field]
     rebuilt.__doc__ = typed_dict.__doc__
     rebuilt.__module__ = typed_dict.__module__
-    done[typed_dict] = rebuilt
     return rebuilt
 
 
-_MARKS = (
-    typing.Required,
-    typing.NotRequired,
-    typing_extensions.Required,
-    typing_extensions.NotRequired,
-)
+def _filled(hint: Any, filled: dict[Any, Any]) -> Any:
+    """An annotation in a generic TypedDict with its variables filled in."""
+    if hint in filled:
+        return filled[hint]
+    variables: tuple[Any, ...] = getattr(hint, "__parameters__", ())
+    if not filled or not variables:
+        return hint
+    return hint[tuple(filled.get(variable, variable) for variable in variables)]
+
+
+_REQUIRED = (typing.Required, typing_extensions.Required)
+_READ_ONLY = (typing_extensions.ReadOnly,)
+_MARKS = (*_REQUIRED, *_READ_ONLY, typing.NotRequired, typing_extensions.NotRequired)

@@ -184,7 +184,7 @@ def test_a_registry_keeps_order_and_replaces_by_name() -> None:
     registry = ToolRegistry()
     registry.add(Tool("one", "", first))
     registry.add(Tool("two", "", first))
-    registry.add(Tool("one", "new", second))
+    registry.add(Tool("one", "new", second), replace=True)
     assert registry.names() == ["one", "two"]
     assert registry.get("one").description == "new"
     assert [definition["function"]["name"] for definition in registry.definitions()] == [

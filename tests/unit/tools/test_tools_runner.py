@@ -16,6 +16,7 @@ import anyio.to_thread
 import pytest
 from pydantic import BaseModel
 from support.mcp_model import NoModel
+from support.tool_calls import run, runner_of, timeless
 
 from mbxai.errors import ConfigurationError, ToolRetry
 from mbxai.tools import AsyncToolClient, Secret, Tool, ToolCall, ToolContext, ToolRegistry
@@ -24,24 +25,6 @@ from mbxai.tools._runner import ToolRunner
 from mbxai.wire import ToolResult
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="none")
-
-
-def runner_of(*functions: Any, approve: Any = None, limit: int = 8, **options: Any) -> ToolRunner:
-    registry = ToolRegistry()
-    for function in functions:
-        registry.add(
-            function if isinstance(function, Tool) else Tool.from_function(function, **options)
-        )
-    return ToolRunner(registry, approve=approve, max_parallel_calls=limit)
-
-
-async def run(
-    function: Any, arguments: Any = None, context: Any = None, **options: Any
-) -> ToolResult:
-    runner = runner_of(function, **options)
-    name = function.name if isinstance(function, Tool) else function.__name__
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return await runner.run(ToolCall("call_1", name, text), context)
 
 
 # --- L1, L2: what the model gets wrong ------------------------------------------------------------
@@ -129,12 +112,14 @@ async def test_an_exception_becomes_its_class_and_message() -> None:
         return a / 0
 
     result = await run(divide, {"a": 1})
-    assert result == ToolResult(
+    assert timeless(result) == ToolResult(
         call_id="call_1",
         name="divide",
         content="divide failed: ZeroDivisionError: division by zero",
         is_error=True,
+        attempts=1,
     )
+    assert result.seconds > 0
 
 
 async def test_an_exceptions_message_is_capped_and_without_secrets() -> None:
@@ -326,12 +311,13 @@ async def test_a_tool_may_return_a_whole_result() -> None:
     result = await run(
         Tool("remote", "", call, schema, source="shop"), {"arguments": 1, "b": [1.0]}
     )
-    assert result == ToolResult(
+    assert timeless(result) == ToolResult(
         call_id="call_1",
         name="remote",
         content="failed there",
         is_error=True,
         value={"arguments": 1, "b": [1.0]},
+        attempts=1,
     )
 
 
@@ -396,7 +382,7 @@ async def test_functions_left_behind_keep_their_places_so_threads_stay_bounded()
     runner = runner_of(block, timeout=0.3, limit=200)
     try:
         calls = [ToolCall(str(i), "block") for i in range(threads.MAX_THREADS + 20)]
-        results = await runner.run_round(calls)
+        results = (await runner.run_round(calls)).results
         assert all(result.is_error for result in results)
         assert started == threads.MAX_THREADS
     finally:
@@ -421,7 +407,7 @@ async def test_places_are_free_again_after_cancelled_calls() -> None:
             )
             await runner.run(ToolCall("1", "quick"))
     with anyio.fail_after(5):
-        results = await runner.run_round([ToolCall(str(i), "quick") for i in range(50)])
+        results = (await runner.run_round([ToolCall(str(i), "quick") for i in range(50)])).results
     assert {result.content for result in results} == {"ok"}
 
 
@@ -453,12 +439,12 @@ async def test_a_coroutine_function_that_ignores_cancellation_is_reported_and_le
         with anyio.fail_after(5):
             result = await runner.run(ToolCall("1", "stubborn"))
         assert result.is_error
-        assert len(runner._strays) == 1
+        assert len(runner._execution.strays) == 1
     finally:
         stop.set()
     await runner.aclose()
     await anyio.sleep(0)
-    assert len(runner._strays) == 0
+    assert len(runner._execution.strays) == 0
 
 
 @pytest.mark.parametrize("is_async", [True, False])
@@ -537,7 +523,7 @@ async def test_the_calls_of_a_round_overlap_and_keep_their_order() -> None:
         ToolCall(str(i), name, f'{{"name": "{i}"}}')
         for i, name in enumerate(["meet", "meet_later"] * 3)
     ]
-    results = await runner.run_round(calls)
+    results = (await runner.run_round(calls)).results
     assert [result.content for result in results] == list("012345")
     assert [result.call_id for result in results] == list("012345")
 
@@ -552,7 +538,8 @@ async def test_fifty_calls_run_at_most_eight_at_a_time() -> None:
         await anyio.sleep(0.002)
         running -= 1
 
-    results = await runner_of(work).run_round([ToolCall(str(i), "work") for i in range(50)])
+    calls = [ToolCall(str(i), "work") for i in range(50)]
+    results = (await runner_of(work).run_round(calls)).results
     assert len(results) == 50
     assert most == 8
 
@@ -565,7 +552,8 @@ async def test_one_failing_call_leaves_the_others_alone() -> None:
         await anyio.sleep(0.01)
         return "done"
 
-    results = await runner_of(fail, work).run_round([ToolCall("1", "fail"), ToolCall("2", "work")])
+    calls = [ToolCall("1", "fail"), ToolCall("2", "work")]
+    results = (await runner_of(fail, work).run_round(calls)).results
     assert [result.is_error for result in results] == [True, False]
 
 
@@ -583,7 +571,7 @@ async def test_nested_blocking_tools_do_not_deadlock_where_every_thread_is_taken
     runner = runner_of(dive, limit=threads.MAX_THREADS)
     calls = [ToolCall(str(i), "dive", '{"depth": 3}') for i in range(threads.MAX_THREADS)]
     with anyio.fail_after(8):
-        results = await runner.run_round(calls)
+        results = (await runner.run_round(calls)).results
     assert {result.content for result in results} == {"3"}
 
 
@@ -630,45 +618,7 @@ def test_a_blocking_function_that_outlives_its_loop_ends_quietly() -> None:
     time.sleep(0.05)
 
 
-# --- approval, context, secrets -------------------------------------------------------------------
-
-
-async def test_without_approve_a_tool_that_needs_approval_is_refused() -> None:
-    ran: list[int] = []
-
-    def wipe() -> None:
-        ran.append(1)
-
-    runner = runner_of(wipe, requires_approval=True)
-    [result] = await runner.run_round([ToolCall("1", "wipe")])
-    assert result.is_error
-    assert "approve" in result.content
-    assert not ran
-    assert not (await runner.run(ToolCall("1", "wipe"))).is_error
-
-
-@pytest.mark.parametrize("answer", [True, False, "yes", None, ValueError("no")])
-@pytest.mark.parametrize("is_async", [True, False])
-async def test_only_a_plain_true_approves(answer: Any, is_async: bool) -> None:
-    def wipe(path: str) -> str:
-        return f"wiped {path}"
-
-    asked: list[ToolCall] = []
-
-    def approve(call: ToolCall) -> Any:
-        asked.append(call)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def approve_later(call: ToolCall) -> Any:
-        return approve(call)
-
-    runner = runner_of(wipe, approve=approve_later if is_async else approve, requires_approval=True)
-    call = ToolCall("1", "wipe", '{"path": "/a"}')
-    [result] = await runner.run_round([call])
-    assert asked == [call]
-    assert (result.content == "wiped /a") is (answer is True)
+# --- context, secrets ----------- -------------------------------------------------------------------
 
 
 async def test_a_context_reaches_the_tool_with_the_calls_own_ids() -> None:
@@ -683,7 +633,12 @@ async def test_a_context_reaches_the_tool_with_the_calls_own_ids() -> None:
     await runner.run_round([ToolCall("c1", "look", '{"text": "x"}')], given)
     await runner.run(ToolCall("c2", "look", '{"text": "x"}'))
     assert seen[0] == ToolContext(
-        deps={"a": 1}, session_id="s", call_id="c1", attempt=2, idempotency_key="k:c1"
+        deps={"a": 1},
+        name="look",
+        session_id="s",
+        call_id="c1",
+        attempt=2,
+        idempotency_key="k:c1",
     )
     assert (seen[1].deps, seen[1].call_id, seen[1].idempotency_key) == (None, "c2", "c2")
 

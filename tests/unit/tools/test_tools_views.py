@@ -1,4 +1,4 @@
-"""Provider views and strict schemas of foreign JSON Schemas."""
+"""Provider views of foreign JSON Schemas."""
 
 import copy
 from typing import Any
@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 
 from mbxai.tools import convert_to_strict_schema
+from mbxai.tools._google_view import google_view
 from mbxai.tools._provider_view import provider_view
-from mbxai.tools._strict import says_the_same_when_strict
 
 
 def test_local_references_are_replaced_by_what_they_name() -> None:
@@ -31,6 +31,117 @@ def test_local_references_are_replaced_by_what_they_name() -> None:
         },
         "required": [],
     }
+
+
+def test_a_rule_beside_a_reference_holds_too() -> None:
+    schema = {
+        "properties": {
+            "a": {"$ref": "#/$defs/Text", "minLength": 5, "description": "beside"},
+            "b": {"$ref": "#/$defs/Text", "maxLength": 9},
+            "c": {"$ref": "#/$defs/Open", "additionalProperties": False},
+        },
+        "$defs": {
+            "Text": {"type": "string", "minLength": 2, "description": "own"},
+            "Open": {"type": "object", "properties": {"x": {}}},
+        },
+    }
+    text = {"type": "string", "minLength": 2, "description": "own"}
+    assert provider_view(schema)["properties"] == {
+        "a": {"description": "beside", "allOf": [text, {"minLength": 5}]},
+        "b": {**text, "maxLength": 9},
+        "c": {
+            "allOf": [
+                {"type": "object", "properties": {"x": {}}},
+                {"additionalProperties": False},
+            ]
+        },
+    }
+
+
+def test_references_by_anchor_are_found() -> None:
+    schema = {
+        "properties": {"a": {"$ref": "#word"}, "b": {"$dynamicRef": "#word"}, "c": {"$ref": "#no"}},
+        "$defs": {"x": {"properties": {"y": {"$anchor": "word", "type": "string"}}}},
+    }
+    assert provider_view(schema)["properties"] == {
+        "a": {"type": "string"},
+        "b": {"type": "string"},
+        "c": {"description": "Any value; it is described elsewhere."},
+    }
+
+
+@pytest.mark.parametrize("reference", ["https://example.com/a.json", "other.json#/a", "#/nowhere"])
+def test_a_reference_to_elsewhere_takes_anything_and_says_so(reference: str) -> None:
+    schema = {"properties": {"a": {"$ref": reference, "description": "A place."}}}
+    assert provider_view(schema)["properties"]["a"] == {
+        "description": "A place. Any value; it is described elsewhere."
+    }
+
+
+def test_words_of_older_drafts_become_those_of_today() -> None:
+    schema = {
+        "properties": {
+            "pair": {"items": [{"type": "string"}, True], "additionalItems": False},
+            "more": {"items": [{"type": "string"}], "additionalItems": {"type": "integer"}},
+            "none": {"items": [], "type": "array"},
+            "closed": {"type": "array", "items": False, "maxItems": 3},
+            "above": {"type": "number", "minimum": 3, "exclusiveMinimum": True},
+            "least": {"type": "number", "minimum": 3, "exclusiveMinimum": False},
+            "linked": {"dependencies": {"a": ["b"], "c": {"required": ["d"]}}},
+        }
+    }
+    assert provider_view(schema)["properties"] == {
+        "pair": {"prefixItems": [{"type": "string"}, {}], "maxItems": 2},
+        "more": {"prefixItems": [{"type": "string"}], "items": {"type": "integer"}},
+        "none": {"type": "array", "items": {}},
+        "closed": {"type": "array", "maxItems": 0, "items": {}},
+        "above": {"type": "number", "exclusiveMinimum": 3},
+        "least": {"type": "number", "minimum": 3},
+        "linked": {
+            "dependentRequired": {"a": ["b"]},
+            "dependentSchemas": {"c": {"required": ["d"]}},
+        },
+    }
+
+
+def test_keywords_with_a_value_of_a_wrong_kind_are_left_out() -> None:
+    schema: dict[Any, Any] = {
+        "properties": {
+            "a": {"type": ["string", "text", "string"], "minLength": -1, "pattern": 3},
+            "b": {"type": "any", "enum": "x", "minimum": float("nan"), "default": object()},
+            "c": {"required": True, "anyOf": [], "$ref": ["x"], "multipleOf": 0},
+            "d": {"required": ["x", 1], "items": 5, "maxItems": 1.5, "const": {1: 2}},
+            "e": 5,
+            "f": {"type": "object", "properties": [1], "additionalProperties": "no"},
+            7: {"type": "string"},
+        },
+        3: "x",
+    }
+    view = provider_view(schema)
+    assert view["properties"] == {}
+    del schema["properties"][7]
+    assert provider_view(schema)["properties"] == {
+        "a": {"type": ["string"]},
+        "b": {},
+        "c": {},
+        "d": {},
+        "e": {},
+        "f": {"type": "object"},
+    }
+
+
+def test_a_mapping_of_tags_goes_with_the_references_it_names() -> None:
+    cat = {"properties": {"kind": {"const": "cat"}, "discriminator": {"type": "string"}}}
+    schema = {
+        "properties": {
+            "pet": {
+                "oneOf": [{"$ref": "#/$defs/Cat"}],
+                "discriminator": {"propertyName": "kind", "mapping": {"cat": "#/$defs/Cat"}},
+            }
+        },
+        "$defs": {"Cat": cat},
+    }
+    assert provider_view(schema)["properties"] == {"pet": {"oneOf": [cat]}}
 
 
 def test_recursive_references_stay_and_are_defined() -> None:
@@ -126,154 +237,51 @@ def _deep() -> dict[str, Any]:
     return {"properties": {"a": schema}}
 
 
-@pytest.mark.parametrize("schema", [_bomb(), _deep()], ids=["bomb", "deep"])
-def test_a_hostile_schema_ends_in_a_small_view(schema: dict[str, Any]) -> None:
-    view = provider_view(schema)
-    assert len(str(view)) < 1_000
-    assert view["type"] == "object"
+def _deep_data() -> dict[str, Any]:
+    data: list[Any] = []
+    for _ in range(5_000):
+        data = [data]
+    return {"properties": {"a": {"enum": data}}}
 
 
-def test_strict_conversion_closes_objects_and_makes_optional_properties_nullable() -> None:
-    schema = {
+def _wide() -> dict[str, Any]:
+    return {"properties": {f"p{number}": {"type": "string"} for number in range(30_000)}}
+
+
+def _fork() -> dict[str, Any]:
+    both = {"allOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]}
+    return {
         "type": "object",
-        "properties": {
-            "a": {"type": "string"},
-            "b": {"type": "integer", "default": 3, "description": "How many."},
-            "c": {"enum": ["x", "y"], "type": "string"},
-            "d": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
-            "e": {
-                "type": "array",
-                "items": {"type": "object", "properties": {"f": {"type": "string"}}},
-            },
-            "g": {"const": "z"},
-            "h": {"type": ["integer", "null"], "default": None},
-            "i": {},
-            "j": {"type": "object", "additionalProperties": {"type": "integer"}},
-        },
-        "required": ["a"],
-    }
-    before = copy.deepcopy(schema)
-    strict = convert_to_strict_schema(schema)
-    assert schema == before
-    assert strict == {
-        "type": "object",
-        "additionalProperties": False,
-        "required": list("abcdeghij"),
-        "properties": {
-            "a": {"type": "string"},
-            "b": {
-                "type": ["integer", "null"],
-                "description": "How many. Null means the default, 3.",
-            },
-            "c": {"type": ["string", "null"], "enum": ["x", "y", None]},
-            "d": {"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}]},
-            "e": {
-                "type": ["array", "null"],
-                "items": {
-                    "type": "object",
-                    "properties": {"f": {"type": ["string", "null"]}},
-                    "required": ["f"],
-                    "additionalProperties": False,
-                },
-            },
-            "g": {"anyOf": [{"const": "z"}, {"type": "null"}]},
-            "h": {"type": ["integer", "null"]},
-            "i": {},
-            "j": {"type": ["object", "null"], "additionalProperties": {"type": "integer"}},
-        },
-    }
-
-
-def test_strict_conversion_of_a_recursive_schema_is_strict_and_finite() -> None:
-    schema = {
-        "type": "object",
-        "properties": {"tree": {"$ref": "#/$defs/Tree"}},
-        "required": ["tree"],
-        "$defs": {
-            "Tree": {
-                "type": "object",
-                "properties": {
-                    "left": {"$ref": "#/$defs/Tree", "description": "d"},
-                    "v": {"type": "integer"},
-                },
-            }
-        },
-    }
-    strict = convert_to_strict_schema(schema)
-    assert says_the_same_when_strict(strict)
-    assert strict["$defs"]["Tree"]["properties"]["left"] == {
-        "anyOf": [{"$ref": "#/$defs/Tree"}, {"type": "null"}],
-        "description": "d",
-    }
-
-
-def test_without_strict_only_the_noise_goes() -> None:
-    schema = {
-        "title": "T",
-        "type": "object",
-        "properties": {"a": {"type": "string", "default": "x"}},
-    }
-    assert convert_to_strict_schema(schema, strict=False) == {
-        "type": "object",
-        "properties": {"a": {"type": "string", "default": "x"}},
-        "required": [],
-    }
-
-
-def test_the_input_wrapper_comes_off_unless_it_is_kept_or_real() -> None:
-    wrapped = {
-        "type": "object",
-        "properties": {"input": {"$ref": "#/$defs/In"}},
-        "required": ["input"],
-        "$defs": {
-            "In": {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
-        },
-    }
-    assert set(convert_to_strict_schema(wrapped)["properties"]) == {"q"}
-    assert set(convert_to_strict_schema(wrapped, keep_input_wrapper=True)["properties"]) == {
-        "input"
-    }
-    text = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-    assert set(convert_to_strict_schema(text)["properties"]) == {"input"}
-
-
-def test_one_of_becomes_any_of_under_strict_rules() -> None:
-    schema = {
-        "properties": {"a": {"oneOf": [{"type": "string"}, {"type": "integer"}]}},
-        "required": ["a"],
-    }
-    assert convert_to_strict_schema(schema)["properties"]["a"] == {
-        "anyOf": [{"type": "string"}, {"type": "integer"}]
+        "properties": {"a": {"$ref": "#/$defs/A"}},
+        "$defs": {"A": {"properties": {"x": both, "y": both}}, "B": {"properties": {"z": both}}},
     }
 
 
 @pytest.mark.parametrize(
-    ("schema", "same"),
-    [
-        ({"type": "object", "properties": {}, "required": [], "additionalProperties": False}, True),
-        ({"type": "object", "properties": {}, "required": []}, False),
-        (
-            {
-                "type": "object",
-                "properties": {"a": {"type": "string", "format": "uri"}},
-                "required": ["a"],
-                "additionalProperties": False,
-            },
-            False,
-        ),
-        (
-            {
-                "type": "object",
-                "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
-                "required": ["a"],
-                "additionalProperties": False,
-            },
-            True,
-        ),
-        ({"anyOf": [{"type": "object"}]}, False),
-    ],
+    "schema",
+    [_bomb(), _deep(), _deep_data(), _wide(), _fork()],
+    ids=["bomb", "deep", "data", "wide", "fork"],
 )
-def test_strict_is_only_claimed_for_schemas_that_obey_it(
-    schema: dict[str, Any], same: bool
-) -> None:
-    assert says_the_same_when_strict(schema) is same
+def test_a_hostile_schema_ends_in_a_small_view(schema: dict[str, Any]) -> None:
+    view = provider_view(schema)
+    assert len(str(view)) < 5_000
+    assert view["type"] == "object"
+    assert len(str(google_view(schema))) < 500_000
+    assert convert_to_strict_schema(schema)["type"] == "object"
+
+
+def test_what_is_too_large_in_place_keeps_its_references() -> None:
+    view = provider_view(_bomb())
+    assert view["properties"] == {"a": {"$ref": "#/$defs/D39"}}
+    assert len(view["$defs"]) == 40
+
+
+def test_a_schema_that_contains_itself_is_cut() -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    schema["properties"]["self"] = schema
+    for view in (provider_view(schema), google_view(schema), convert_to_strict_schema(schema)):
+        assert view["properties"] == {}
+        assert "too large" in view["description"]
+    endless: list[Any] = []
+    endless.append(endless)
+    assert provider_view({"properties": {"a": {"default": endless}}})["properties"] == {}

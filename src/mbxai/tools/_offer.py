@@ -1,0 +1,95 @@
+"""Which tools a conversation offers to the model; asked anew before each round."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from mbxai._redaction import get_logger
+from mbxai.errors import ConfigurationError
+from mbxai.tools._options import ToolFilter
+from mbxai.tools._registry import ToolRegistry
+from mbxai.tools._tool import Tool
+
+logger = get_logger(__name__)
+
+
+class Offer:
+    """The registered tools that the caller lets through, and those of the caller's own."""
+
+    def __init__(
+        self,
+        registry: ToolRegistry,
+        given: Sequence[Mapping[str, Any]] = (),
+        *,
+        tool_filter: ToolFilter | None = None,
+        models: Sequence[str | None] = (),
+    ) -> None:
+        """Take what may be offered.
+
+        Args:
+            registry: The registered tools; looked at before each round.
+            given: `tools` of the caller's request: functions that the caller runs, and tools of the
+                server.
+            tool_filter: Which of the registered tools are offered; None means all.
+            models: Which models may be asked, those to fall back on included.
+
+        Raises:
+            ConfigurationError: The filter names a tool that is not registered.
+        """
+        self._registry = registry
+        self._given = list(given)
+        self._filter = tool_filter
+        self._models = models
+        if tool_filter is not None and not callable(tool_filter):
+            unknown = [name for name in tool_filter if name not in registry]
+            if unknown:
+                raise ConfigurationError(
+                    f"tool_filter names tools that are not registered: {', '.join(unknown)[:200]}.",
+                    hint=f"Registered: {', '.join(registry.names())[:500] or 'none'}.",
+                )
+
+    @property
+    def external(self) -> frozenset[str]:
+        """Names of the functions that the caller runs."""
+        return frozenset(
+            name for tool in self._given if (name := _name_of(tool)) and name not in self._registry
+        )
+
+    def names(self) -> list[str]:
+        """Return the names of the registered tools that are offered now."""
+        wanted = self._filter
+        if wanted is None:
+            return self._registry.names()
+        if callable(wanted):
+            return [tool.name for tool in self._registry.tools() if self._lets_through(tool)]
+        return list(wanted)
+
+    def definitions(self) -> list[Mapping[str, Any]]:
+        """Return the tools as a request offers them; they are shared and must not be changed."""
+        registered = self._registry.definitions(self.names(), models=self._models)
+        own = [tool for tool in self._given if _name_of(tool) not in self._registry]
+        return [*cast("list[Mapping[str, Any]]", registered), *own]
+
+    def may_repeat(self, name: str) -> bool:
+        """Whether a tool says that repeating the same call is its use."""
+        tool = self._registry.get(name)
+        return tool is not None and tool.may_repeat
+
+    def is_withheld(self, name: str) -> bool:
+        """Whether a tool is registered, but not offered now."""
+        return name in self._registry and name not in self.names()
+
+    def _lets_through(self, tool: Tool) -> bool:
+        if not callable(self._filter):
+            return True
+        try:
+            return self._filter(tool.info()) is True
+        except Exception:  # the application's own function; without its word nothing is offered
+            logger.exception("tool_filter= failed for tool %s", tool.name)
+            return False
+
+
+def _name_of(tool: Mapping[str, Any]) -> str:
+    function: object = tool.get("function")
+    if not isinstance(function, Mapping):
+        return ""
+    return str(cast("Mapping[str, object]", function).get("name") or "")

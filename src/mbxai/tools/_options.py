@@ -1,0 +1,125 @@
+"""What a conversation with tools may be told, besides what a request may say."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypedDict, cast
+
+from mbxai.errors import ConfigurationError
+from mbxai.tools._call import ToolApproval
+from mbxai.tools._context import ToolContext
+from mbxai.tools._progress import ToolListener
+from mbxai.tools._runner import AfterCall, Approver, BeforeCall
+from mbxai.wire import Budget, CompletionParams, ParseParams, ToolInfo
+
+ToolFilter: TypeAlias = Sequence[str] | Callable[[ToolInfo], bool]
+"""Which tools are offered: those named, or those for which a function answers True."""
+
+MAX_ROUNDS: Final = 10
+"""How many rounds of tool calls a conversation may have, unless the caller says otherwise."""
+
+MAX_REPEATS: Final = 3
+"""How often a call may give the same result, unless the caller says otherwise."""
+
+
+class ToolClientOptions(TypedDict, total=False):
+    """How a client runs the calls of its tools.
+
+    Attributes:
+        approve: Asked before `chat` or `parse` runs a call that needs approval; gets the `ToolCall`
+            and answers True, False, or None for not yet. Without it, and after None, the call is
+            returned as pending.
+        before_call: Called before each call with the `ToolCall` and the `ToolContext`; returns the
+            call with other arguments, a `ToolResult` to be used instead of a run, or None. If it
+            fails, the call is not run.
+        after_call: Called after each call with the `ToolCall`, the `ToolResult` and the
+            `ToolContext`; returns another result, or None. If it fails, the result is withheld.
+        max_parallel_calls: How many calls of one round run at the same time; 8 by default.
+        tool_timeout: Seconds for a run of a tool that names no `timeout`; 600 by default, None
+            waits for ever.
+    """
+
+    approve: Approver | None
+    before_call: BeforeCall | None
+    after_call: AfterCall | None
+    max_parallel_calls: int
+    tool_timeout: float | None
+
+
+class ToolLoopOptions(TypedDict, total=False):
+    """How a conversation with tools goes on.
+
+    Attributes:
+        max_rounds: How many rounds of tool calls there may be, at least 1; 10 by default.
+        max_repeats: How often the same call may give the same result before it is no longer run and
+            the model is told so; 3 by default, None sets no limit. A tool says `may_repeat=True`
+            where repeating is its use.
+        budget: Bounds of cost, tokens, model calls, tool calls and seconds.
+        tool_filter: Which of the registered tools are offered: their names, or a function of a
+            `ToolInfo`, asked before each round.
+        tool_results: Results of calls that waited for the application, by call id: a `ToolResult`,
+            or whatever a tool may return.
+        approvals: Words of people on calls that waited for one; `PendingCall` makes them.
+        on_event: Called with each `ToolEvent`, on the event loop; it must not block.
+        context: What surrounds the tool calls: `deps`, `secrets`, session.
+    """
+
+    max_rounds: int
+    max_repeats: int | None
+    budget: Budget | None
+    tool_filter: ToolFilter | None
+    tool_results: Mapping[str, object] | None
+    approvals: Sequence[ToolApproval]
+    on_event: ToolListener | None
+    context: ToolContext[Any] | None  # Any: the application's own dependencies
+
+
+class ToolChatParams(CompletionParams, ToolLoopOptions, total=False):
+    """What `chat` takes: see `CompletionParams` and `ToolLoopOptions`."""
+
+
+class ToolParseParams(ParseParams, ToolLoopOptions, total=False):
+    """What `parse` takes: see `ParseParams` and `ToolLoopOptions`."""
+
+
+def split_params(
+    params: Mapping[str, Any],
+) -> tuple[ToolLoopOptions, dict[str, Any]]:  # Any: open JSON of the wire
+    """Return what the conversation is told, and what each request says.
+
+    Args:
+        params: Keyword arguments of `chat` or `parse`.
+
+    Raises:
+        ConfigurationError: An option cannot be.
+    """
+    names = ToolLoopOptions.__annotations__
+    options: ToolLoopOptions = {}
+    request: dict[str, Any] = {}
+    for name, value in params.items():
+        (options if name in names else request)[name] = value
+    _check(options)
+    return options, request
+
+
+def _check(options: ToolLoopOptions) -> None:
+    given: Mapping[str, Any] = options  # callers without a type checker pass anything
+    for name in ("max_rounds", "max_repeats"):
+        value = given.get(name, 1)
+        if value is None and name == "max_repeats":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigurationError(f"{name} must be at least 1.")
+    budget = cast("object", given.get("budget"))
+    if not isinstance(budget, (Budget, type(None))):
+        raise ConfigurationError(
+            f"budget must be a Budget, not a {type(budget).__name__}.",
+            hint="Write Budget(max_cost_usd=0.50), for example.",
+        )
+    wanted = given.get("tool_filter")
+    if isinstance(wanted, str):
+        raise ConfigurationError("tool_filter must be a list of names or a function.")
+    for approval in cast("Sequence[object]", given.get("approvals") or ()):
+        if not isinstance(approval, ToolApproval):
+            raise ConfigurationError(
+                f"approvals must be ToolApproval objects, not {type(approval).__name__}.",
+                hint="Use approve() or deny() of a pending call.",
+            )

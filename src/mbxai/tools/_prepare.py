@@ -1,0 +1,173 @@
+"""From what a model wrote to what a function is called with: arguments, context, secrets."""
+
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import pydantic_core
+from pydantic import ValidationError
+
+from mbxai.errors import ToolArgumentError
+from mbxai.tools._argument_text import read_arguments
+from mbxai.tools._arguments import with_decoded
+from mbxai.tools._call import ToolCall
+from mbxai.tools._cleaning import Cleaner
+from mbxai.tools._context import Secret, ToolContext
+from mbxai.tools._failures import failure, failure_text
+from mbxai.tools._progress import RunControl
+from mbxai.tools._schema import FunctionSignature
+from mbxai.tools._signature import Parameter
+from mbxai.tools._threads import in_thread
+from mbxai.tools._tool import Tool
+from mbxai.wire import ToolResult
+
+_LARGE_CHARS: Final = 65_536
+# A string that may hold an object or an array.
+_ENCODED: Final = re.compile(r'"\s*(?:\\[nrt]\s*)*[{\[]')
+_ADVICE: Final = "Nothing was run. Call the tool again with corrected arguments."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A call whose arguments fit.
+
+    Attributes:
+        call: The call; its arguments are proper JSON of what the model meant.
+        given: The arguments as JSON values.
+        values: Values for the function by parameter name, injected ones not included.
+    """
+
+    call: ToolCall
+    given: dict[str, Any]  # Any: JSON of the wire
+    values: dict[str, Any]  # Any: the function's own types
+
+
+async def prepared(tool: Tool | None, call: ToolCall, clean: Cleaner) -> Prepared | ToolResult:
+    """Read and validate the arguments of a call.
+
+    Args:
+        tool: The tool; None where nothing is known but its name.
+        call: What the model wants.
+        clean: Takes credentials out of what the model is told.
+
+    Returns:
+        The call ready to be decided, or the result that says what is wrong with it.
+    """
+    read = partial(_read, tool, call)
+    try:
+        # A user's validators run here; large texts would hold up the loop.
+        return await in_thread(read) if len(call.arguments) > _LARGE_CHARS else read()
+    except ToolArgumentError as error:
+        problems = clean(error.message)
+        return failure(call, f"Invalid arguments for {call.name}:\n{problems}\n{_ADVICE}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's validator
+        return failure(call, failure_text(call.name, error, clean))
+
+
+def inject(
+    tool: Tool, ready: Prepared, context: ToolContext[Any], clean: Cleaner
+) -> ToolResult | None:
+    """Add the secrets that a function asks for to its values.
+
+    Args:
+        tool: The tool.
+        ready: The call; its values are added to.
+        context: Where secrets come from.
+        clean: Is told of them, and takes them out of what the model is told.
+
+    Returns:
+        What the model is told if one is missing; None if all is there.
+    """
+    for parameter in _injected(tool, "secret"):
+        name = parameter.injection.secret_name if parameter.injection else ""
+        try:
+            secret: Secret | None = context.secret(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the application's source
+            return failure(ready.call, failure_text(tool.name, error, clean))
+        if secret is not None:
+            clean.secrets.append(secret)
+        elif not parameter.is_required:
+            continue
+        elif parameter.injection is None or not parameter.injection.nullable:
+            return failure(
+                ready.call,
+                f"{tool.name} needs the credential {name!r}, which nobody has given. Nothing was"
+                " run. Ask for the credential, or go on without this tool.",
+            )
+        ready.values[parameter.name] = secret
+    return None
+
+
+def with_context(
+    tool: Tool, values: dict[str, Any], context: ToolContext[Any], control: RunControl
+) -> dict[str, Any]:  # Any: the function's own types
+    """Return values with the context of one run added where the function asks for it.
+
+    Args:
+        tool: The tool.
+        values: Values by parameter name; they are not changed.
+        context: What surrounds the run.
+        control: What the context's methods speak to.
+    """
+    names = [parameter.name for parameter in _injected(tool, "context")]
+    if not names:
+        return values
+    return {**values, **dict.fromkeys(names, replace(context, _run=control))}
+
+
+def context_for(
+    call: ToolCall, given: ToolContext[Any] | None, *, shared: bool
+) -> ToolContext[Any]:
+    """Return the context of one call.
+
+    Args:
+        call: The call.
+        given: The caller's context.
+        shared: Whether the caller's context is that of several calls, so that its idempotency key
+            must be told apart from call to call.
+    """
+    if given is None:
+        return ToolContext[Any](name=call.name, call_id=call.id, idempotency_key=call.id)
+    key = given.idempotency_key
+    if key and shared:
+        key = f"{key}:{call.id}"
+    return replace(given, name=call.name, call_id=call.id, idempotency_key=key or call.id)
+
+
+def _injected(tool: Tool, kind: str) -> list[Parameter]:
+    parameters = tool.signature.parameters if tool.signature is not None else ()
+    return [p for p in parameters if p.injection is not None and p.injection.kind == kind]
+
+
+def _decoded(
+    signature: FunctionSignature, given: dict[str, Any], text: str
+) -> dict[str, Any] | None:
+    """Arguments with strings read as JSON, where validation would read them so.
+
+    It is done here already, since what a rule or a person approves must be what is run.
+    """
+    try:
+        signature.reader(text)
+    except ValidationError as cause:
+        errors = cause.errors(include_url=False, include_context=False, include_input=False)
+        return with_decoded(given, errors)
+    return None
+
+
+def _read(tool: Tool | None, call: ToolCall) -> Prepared:
+    given, text = read_arguments(call.arguments)
+    values = given
+    if tool is not None and tool.checker is not None:
+        fitted = tool.checker.fitted(given)
+        if fitted is not given:
+            given, text = fitted, pydantic_core.to_json(fitted).decode()
+    if tool is not None and tool.signature is not None:
+        if _ENCODED.search(text):
+            decoded = _decoded(tool.signature, given, text)
+            if decoded is not None:
+                given, text = decoded, pydantic_core.to_json(decoded).decode()
+        values = tool.signature.validate(text)
+    if text != call.arguments:
+        call = replace(call, arguments=text)
+    return Prepared(call=call, given=given, values=values)

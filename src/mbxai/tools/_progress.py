@@ -1,0 +1,107 @@
+"""What a listener is told while a call runs, and what the running function is told: to stop.
+
+Listeners are called on the event loop; functions may run on any thread.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeAlias
+
+from mbxai._redaction import get_logger
+from mbxai.wire import ToolEvent, ToolProgressed
+
+logger = get_logger(__name__)
+
+ToolListener: TypeAlias = Callable[[ToolEvent], object]
+"""Gets each event on the event loop; it must not block, and what it raises is only logged."""
+
+_MAX_MESSAGE_CHARS: Final = 1_000
+
+
+def emit(listener: ToolListener, event: ToolEvent) -> None:
+    """Tell a listener; a listener that fails changes nothing for the tool.
+
+    Args:
+        listener: Whoever wants to know.
+        event: What happened.
+    """
+    try:
+        listener(event)
+    except Exception:  # the application's own function
+        logger.exception("on_event= failed for a %s", event.type)
+
+
+class RunControl:
+    """The wire between one run of a function and whoever waits for it."""
+
+    __slots__ = ("_call_id", "_clean", "_ended", "_listener", "_loop", "_name", "_stopped")
+
+    def __init__(
+        self, call_id: str, name: str, listener: ToolListener | None, clean: Callable[[str], str]
+    ) -> None:
+        """Lay the wire; on the event loop.
+
+        Args:
+            call_id: The call's id.
+            name: The tool's name.
+            listener: Gets the progress.
+            clean: Takes credentials out of a message.
+        """
+        self._call_id = call_id
+        self._name = name
+        self._listener = listener
+        self._clean = clean
+        self._loop = asyncio.get_running_loop()
+        self._stopped = False
+        self._ended = False
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody waits for the function any more."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """Tell the function that nobody waits for it any more."""
+        self._stopped = True
+
+    def end(self) -> None:
+        """Let no more progress through; called on the event loop."""
+        self._ended = True
+
+    def report(self, message: str, fraction: float | None) -> None:
+        """Pass progress on, in its order; from any thread.
+
+        Args:
+            message: What the function is doing.
+            fraction: How much is done; values outside of 0 to 1 are moved to the nearest bound.
+        """
+        if self._stopped:
+            return
+        event = (str(message), _bounded(fraction))
+        try:
+            if asyncio.get_running_loop() is self._loop:
+                self._deliver(*event)
+                return
+        except RuntimeError:  # a worker thread
+            pass
+        with suppress(RuntimeError):  # the loop has ended without a word
+            self._loop.call_soon_threadsafe(self._deliver, *event)
+
+    def _deliver(self, message: str, fraction: float | None) -> None:
+        if self._ended or self._listener is None:
+            return
+        text = self._clean(message)
+        if len(text) > _MAX_MESSAGE_CHARS:
+            text = f"{text[:_MAX_MESSAGE_CHARS]}…"
+        event = ToolProgressed(
+            call_id=self._call_id, name=self._name, message=text, fraction=fraction
+        )
+        emit(self._listener, event)
+
+
+def _bounded(fraction: float | None) -> float | None:
+    if fraction is None or math.isnan(fraction):
+        return None
+    return min(1.0, max(0.0, float(fraction)))
