@@ -48,6 +48,9 @@ class _Values:
             return st.just(schema["const"])
         if "enum" in schema:
             return st.sampled_from(schema["enum"])
+        if schema.get("allOf"):
+            (part,) = schema["allOf"]
+            return self.of({**schema, **part, "allOf": []}, depth)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
                 members = [part for part in schema[keyword] if depth < 4 or not _nests(part)]

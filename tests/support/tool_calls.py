@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from mbxai.tools import Tool, ToolCall, ToolRegistry
-from mbxai.tools._runner import RoundOutcome, ToolRunner
+from mbxai.tools.runner._runner import RoundOutcome, ToolRunner
 from mbxai.wire import ToolEvent, ToolResult
 
 

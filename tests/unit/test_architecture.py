@@ -201,12 +201,14 @@ def test_a_package_lists_its_names_in_order_and_has_no_logic(module):
     [names] = [
         ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and node.value is not None
+        and ast.unparse(getattr(node, "target", None) or node.targets[0]) == "__all__"
     ]
     assert isinstance(names, list)
     assert names == sorted(set(names), key=reading_order)
     if module != "mbxai":  # the top loads its names late
-        allowed = ast.Import | ast.ImportFrom | ast.Assign | ast.Expr | ast.If
+        allowed = ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.Expr | ast.If
         assert [ast.unparse(node) for node in tree.body if not isinstance(node, allowed)] == []
 
 

@@ -7,7 +7,7 @@ from mbxai.errors._tools import ToolLoopError
 
 if TYPE_CHECKING:  # pydantic models, which `import mbxai` must not load
     from mbxai.agent._result_models import AgentResponse
-    from mbxai.tools._run import ToolRun
+    from mbxai.tools.loop._run import ToolRun
 
 
 class AgentError(MBXAIError):

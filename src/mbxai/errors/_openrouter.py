@@ -7,7 +7,7 @@ from mbxai._types import JSONValue
 from mbxai.errors._base import ConfigurationError, MBXAIError
 
 if TYPE_CHECKING:  # pydantic models, which `import mbxai` must not load
-    from mbxai.tools._run import ToolRun
+    from mbxai.tools.loop._run import ToolRun
     from mbxai.wire._completion import ChatCompletion, Usage
     from mbxai.wire._result import Attempt
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from mbxai.errors._base import MBXAIError
 
 if TYPE_CHECKING:  # pydantic models, which `import mbxai` must not load
-    from mbxai.tools._run import ToolRun
+    from mbxai.tools.loop._run import ToolRun
 
 
 class ToolError(MBXAIError):

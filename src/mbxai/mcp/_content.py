@@ -10,7 +10,7 @@ import pydantic_core
 
 from mbxai._redaction import get_logger
 from mbxai.errors import ToolArgumentError
-from mbxai.tools._arguments import SchemaChecker
+from mbxai.tools.runner._arguments import SchemaChecker
 from mbxai.wire import ToolResult
 
 logger = get_logger(__name__)

@@ -16,7 +16,7 @@ from mbxai.mcp._content import tool_result
 from mbxai.mcp._names import exposed_names
 from mbxai.mcp._targets import ServerTarget
 from mbxai.tools import Tool, ToolRegistry
-from mbxai.tools._arguments import SchemaChecker
+from mbxai.tools.runner._arguments import SchemaChecker
 from mbxai.wire import ToolResult
 
 logger = get_logger(__name__)

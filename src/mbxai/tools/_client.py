@@ -8,25 +8,30 @@ from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 from pydantic import TypeAdapter
 
 from mbxai.openrouter import AsyncStreamManager
-from mbxai.tools._answer import (
+from mbxai.tools._call import ToolCall
+from mbxai.tools._context import SecretSource, ToolContext
+from mbxai.tools._marked import tools_of
+from mbxai.tools._registry import ToolRegistry
+from mbxai.tools._signature import AnyFunction
+from mbxai.tools._tool import MarkOptions, Tool, ToolOptions
+from mbxai.tools.loop._answer import (
     ParsedToolCompletion,
     ToolCompletion,
     completion_with_run,
     parsed_with_run,
 )
-from mbxai.tools._call import ToolCall
-from mbxai.tools._context import SecretSource, ToolContext
-from mbxai.tools._conversation import Conversation
-from mbxai.tools._loop import Rounds, check_nothing_pending, converse, keeping_run
-from mbxai.tools._marked import tools_of
-from mbxai.tools._offer import Offer
-from mbxai.tools._options import ToolChatParams, ToolClientOptions, ToolParseParams, split_params
-from mbxai.tools._port import ModelPort, whole_answer
-from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._runner import ToolRunner
-from mbxai.tools._signature import AnyFunction
-from mbxai.tools._stream import AsyncToolChatStream
-from mbxai.tools._tool import MarkOptions, Tool, ToolOptions
+from mbxai.tools.loop._conversation import Conversation
+from mbxai.tools.loop._loop import Rounds, check_nothing_pending, converse, keeping_run
+from mbxai.tools.loop._offer import Offer
+from mbxai.tools.loop._options import (
+    ToolChatParams,
+    ToolClientOptions,
+    ToolParseParams,
+    split_params,
+)
+from mbxai.tools.loop._port import ModelPort, whole_answer
+from mbxai.tools.loop._stream import AsyncToolChatStream
+from mbxai.tools.runner._runner import ToolRunner
 from mbxai.wire import (
     ChatCompletion,
     CompletionParams,

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, NoReturn, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
-from mbxai.tools._progress import RunControl
+from mbxai.tools.runner._progress import RunControl
 from mbxai.wire import Usage
 
 DOTS: Final = "••••••"

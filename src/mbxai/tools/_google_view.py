@@ -34,6 +34,7 @@ _TYPE_OF_KEYWORD: Final = {
     **dict.fromkeys(("minimum", "maximum", "multipleOf"), "number"),
     **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), "number"),
 }
+_NOT_AT_ROOT: Final = ("anyOf", "oneOf", "enum", "const")
 _ANY_TYPES: Final = ("string", "number", "boolean", "object", "array")
 
 
@@ -48,11 +49,7 @@ def google_view(schema: Mapping[str, Any]) -> dict[str, Any]:
         text, null is `nullable`, and what has no keyword stands in the descriptions.
     """
     general = provider_view(schema)
-    beside = {name: value for name, value in general.items() if name not in {"anyOf", "oneOf"}}
-    view = _GoogleView(general.get("$defs", {})).part({**beside, "type": "object"}, (), 0)
-    for keyword in ("anyOf", "oneOf"):
-        if keyword in general:
-            _explain(view, f"({keyword}: {_said(general[keyword])})")
+    view = _GoogleView(general.get("$defs", {})).root(general)
     return {**view, "properties": view.get("properties", {}), "required": view.get("required", [])}
 
 
@@ -63,6 +60,22 @@ class _GoogleView:
         self._definitions = definitions
         self._nodes = 0
 
+    def root(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the view of the whole, which must be an object whatever else it says.
+
+        Args:
+            schema: A general view.
+        """
+        node, path = self._plain(schema, ())
+        if path is None:
+            return _cut(node)
+        beside = {name: value for name, value in node.items() if name not in _NOT_AT_ROOT}
+        view = self._of_type("object", beside, path, 0)
+        for keyword in _NOT_AT_ROOT:
+            if keyword in node:
+                _explain(view, f"({keyword}: {_said(node[keyword])})")
+        return view
+
     def part(self, schema: Mapping[str, Any], path: tuple[str, ...], depth: int) -> dict[str, Any]:
         """Return the view of one part.
 
@@ -72,19 +85,10 @@ class _GoogleView:
             depth: Levels above it.
         """
         self._nodes += 1
-        node = dict(schema)
-        node.pop("$defs", None)
-        while "$ref" in node or "allOf" in node:
-            if "$ref" not in node:
-                node = _joined(node)
-                continue
-            name = node.pop("$ref").rsplit("/", 1)[-1]
-            if path.count(name) >= _MAX_SELF_REFERENCES:
-                return _cut(node)
-            path = (*path, name)
-            node = _both(self._definitions.get(name, {}), node)
-        if depth > _MAX_DEPTH or self._nodes > _MAX_NODES:
+        node, inner = self._plain(schema, path)
+        if inner is None or depth > _MAX_DEPTH or self._nodes > _MAX_NODES:
             return _cut(node)
+        path = inner
         if "const" in node:
             node.setdefault("enum", [node.pop("const")])
         for keyword in ("anyOf", "oneOf"):
@@ -94,6 +98,22 @@ class _GoogleView:
         if "enum" in node:
             return _enumeration(node)
         return self._typed(node, path, depth)
+
+    def _plain(
+        self, schema: Mapping[str, Any], path: tuple[str, ...]
+    ) -> tuple[dict[str, Any], tuple[str, ...] | None]:
+        """A part without reference and `allOf`, and the path to it; None where it is cut."""
+        node = {name: value for name, value in schema.items() if name != "$defs"}
+        while "$ref" in node or "allOf" in node:
+            if "$ref" not in node:
+                node = _joined(node)
+                continue
+            name = node.pop("$ref").rsplit("/", 1)[-1]
+            if path.count(name) >= _MAX_SELF_REFERENCES:
+                return node, None
+            path = (*path, name)
+            node = _both(self._definitions.get(name, {}), node)
+        return node, path
 
     def _alternatives(
         self,

@@ -76,10 +76,8 @@ class _View:
     def build(self) -> dict[str, Any]:
         self._find_kept()
         root: Mapping[str, Any] = self._root
-        seen: set[str] = set()
-        while (reference := _reference(root)) in self._kept and reference not in seen:
+        while (reference := _reference(root)) in self._kept:
             # The root of a recursive model is a reference; a provider wants to see an object.
-            seen.add(reference)
             target = cast("Any", self.resolve(reference) or {})
             root = _merged(target, _without_reference(root))
         view = cast("dict[str, Any]", self._clean(root, 0))
@@ -178,6 +176,17 @@ class _View:
 
     def resolve(self, reference: str) -> object:
         """What a local reference names; None where it names nothing in this schema."""
+        node = self._named(reference)
+        seen = {reference}
+        step = node
+        while isinstance(step, Mapping) and (reference := _reference(cast("Any", step))):
+            if reference in seen:
+                return None  # it only leads in a circle
+            seen.add(reference)
+            step = self._named(reference)
+        return node
+
+    def _named(self, reference: str) -> object:
         if not reference.startswith("#"):
             return None
         pointer = unquote(reference[1:])
@@ -240,7 +249,8 @@ def _reaches(graph: Mapping[str, set[str]], start: str, goal: str) -> bool:
 
 def _reference(schema: Mapping[str, Any]) -> str:
     """The reference of a schema; empty if it is none."""
-    return cast("str", schema.get("$ref", ""))
+    reference: object = schema.get("$ref")
+    return reference if isinstance(reference, str) else ""
 
 
 def _without_reference(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from pydantic import TypeAdapter
 
 import mbxai.portal as portal
-from mbxai.tools._answer import ParsedToolCompletion, ToolCompletion
 from mbxai.tools._client import AsyncToolClient
 from mbxai.tools._context import SecretSource, ToolContext
-from mbxai.tools._options import ToolChatParams, ToolClientOptions, ToolParseParams
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._signature import AnyFunction
-from mbxai.tools._sync_stream import ToolChatStream, blocking_stream
 from mbxai.tools._tool import MarkOptions, ToolOptions
+from mbxai.tools.loop._answer import ParsedToolCompletion, ToolCompletion
+from mbxai.tools.loop._options import ToolChatParams, ToolClientOptions, ToolParseParams
+from mbxai.tools.loop._sync_stream import ToolChatStream, blocking_stream
 from mbxai.wire import (
     ChatCompletion,
     CompletionParams,

@@ -1,9 +1,10 @@
 """What a tool run tells the model and the application; plain data shared by tools and agents."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import pydantic_core
 
@@ -86,7 +87,7 @@ def call_digest(name: str, arguments: str | Mapping[str, object]) -> str:
     Returns:
         SHA-256 in hexadecimal.
     """
-    meaning: object = arguments
+    meaning: object = arguments if isinstance(arguments, str) else dict(arguments)
     if isinstance(arguments, str):
         try:
             meaning = pydantic_core.from_json(arguments) if arguments.strip() else {}
@@ -94,14 +95,6 @@ def call_digest(name: str, arguments: str | Mapping[str, object]) -> str:
             meaning = [arguments]
         if meaning is None:
             meaning = {}
-    canonical = pydantic_core.to_json([name, _sorted(meaning)], inf_nan_mode="strings")
-    return hashlib.sha256(canonical).hexdigest()
-
-
-def _sorted(value: object) -> object:
-    if isinstance(value, Mapping):
-        items = cast("Mapping[Any, object]", value)
-        return {str(key): _sorted(items[key]) for key in sorted(items, key=str)}
-    if isinstance(value, (list, tuple)):
-        return [_sorted(item) for item in cast("Sequence[object]", value)]
-    return value
+    # The standard library's writer sorts in C; `default` is for values that no JSON text holds.
+    canonical = json.dumps([name, meaning], sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()

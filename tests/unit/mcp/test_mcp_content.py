@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from mbxai.mcp._content import content_text, tool_result
-from mbxai.tools._arguments import SchemaChecker
+from mbxai.tools.runner._arguments import SchemaChecker
 
 NUMBER = SchemaChecker(
     {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}, "count"

@@ -12,8 +12,8 @@ from support.tool_calls import call_of, run, runner_of
 
 from mbxai.errors import ToolArgumentError
 from mbxai.tools import Tool, ToolCall
-from mbxai.tools._argument_text import read_arguments
-from mbxai.tools._arguments import read_object, with_decoded
+from mbxai.tools.runner._argument_text import read_arguments
+from mbxai.tools.runner._arguments import read_object, with_decoded
 
 DICT = {"type": "dict_type"}
 LIST = {"type": "list_type"}

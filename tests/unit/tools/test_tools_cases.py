@@ -27,10 +27,10 @@ from mbxai.errors import (
     ToolRoundsExceededError,
 )
 from mbxai.tools import Secret, Tool, ToolCall, ToolContext
-from mbxai.tools import _threads as threads
-from mbxai.tools._attempt import Attempt
+from mbxai.tools.runner import _threads as threads
 from mbxai.tools._context import Progress
-from mbxai.tools._progress import RunControl
+from mbxai.tools.runner._attempt import Attempt
+from mbxai.tools.runner._progress import RunControl
 from mbxai.wire import ChatCompletion, ToolResult
 
 CANARY = "canary-7f3a9c51d2"

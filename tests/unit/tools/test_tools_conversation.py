@@ -11,10 +11,10 @@ from mbxai.errors import (
     ToolRoundsExceededError,
 )
 from mbxai.tools import PendingCall, Tool, ToolCall, ToolRegistry
-from mbxai.tools._conversation import Conversation
-from mbxai.tools._offer import Offer
-from mbxai.tools._options import split_params
-from mbxai.tools._resume import check_answers, last_answer, unanswered_calls
+from mbxai.tools.loop._conversation import Conversation
+from mbxai.tools.loop._offer import Offer
+from mbxai.tools.loop._options import split_params
+from mbxai.tools.loop._resume import check_answers, last_answer, unanswered_calls
 from mbxai.wire import Budget, ChatCompletion, Message, ToolResult
 
 QUESTION = {"role": "user", "content": "How warm is it?"}

@@ -3,7 +3,7 @@
 import pytest
 
 from mbxai import AsyncToolClient, ToolDefinitionError
-from mbxai.tools._results import result_text
+from mbxai.tools.runner._results import result_text
 
 
 class Client:

@@ -22,8 +22,8 @@ from support.tool_calls import call_of, run
 
 from mbxai.openrouter import audio_part, file_part, image_part, text_part, video_part
 from mbxai.tools import Secret, ToolContext
-from mbxai.tools._result_text import is_small, result_text, text_of
-from mbxai.tools._results import tool_result
+from mbxai.tools.runner._result_text import is_small, result_text, text_of
+from mbxai.tools.runner._results import tool_result
 from mbxai.wire import ToolResult
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 40

@@ -20,8 +20,8 @@ from support.tool_calls import run, runner_of, timeless
 
 from mbxai.errors import ConfigurationError, ToolRetry
 from mbxai.tools import AsyncToolClient, Secret, Tool, ToolCall, ToolContext, ToolRegistry
-from mbxai.tools import _threads as threads
-from mbxai.tools._runner import ToolRunner
+from mbxai.tools.runner import _threads as threads
+from mbxai.tools.runner._runner import ToolRunner
 from mbxai.wire import ToolResult
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="none")

@@ -11,7 +11,7 @@ from support.tool_calls import Heard, call_of, registry_of
 
 from mbxai.errors import ToolRetry
 from mbxai.tools import ToolContext
-from mbxai.tools._runner import ToolRunner
+from mbxai.tools.runner._runner import ToolRunner
 from mbxai.wire import ToolResult
 
 

@@ -11,7 +11,7 @@ from support.tool_calls import Heard, call_of, registry_of, run_round, runner_of
 from mbxai.errors import ConfigurationError, ToolExecutionError, ToolRetry
 from mbxai.tools import Tool, ToolCall, ToolRegistry
 from mbxai.tools._call import PendingCall, ToolApproval
-from mbxai.tools._runner import ToolRunner
+from mbxai.tools.runner._runner import ToolRunner
 from mbxai.wire import ToolCalled, ToolEnded, ToolPending
 
 

@@ -70,9 +70,14 @@ def test_references_by_anchor_are_found() -> None:
     }
 
 
-@pytest.mark.parametrize("reference", ["https://example.com/a.json", "other.json#/a", "#/nowhere"])
+@pytest.mark.parametrize(
+    "reference",
+    ["https://example.com/a.json", "other.json#/a", "#/nowhere", "#/properties/a", "#/$defs/X"],
+)
 def test_a_reference_to_elsewhere_takes_anything_and_says_so(reference: str) -> None:
-    schema = {"properties": {"a": {"$ref": reference, "description": "A place."}}}
+    circle = {"X": {"$ref": "#/$defs/Y"}, "Y": {"$ref": "#/$defs/X"}}
+    place = {"$ref": reference, "description": "A place."}
+    schema = {"properties": {"a": place}, "$defs": circle}
     assert provider_view(schema)["properties"]["a"] == {
         "description": "A place. Any value; it is described elsewhere."
     }

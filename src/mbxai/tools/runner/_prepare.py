@@ -9,17 +9,17 @@ import pydantic_core
 from pydantic import ValidationError
 
 from mbxai.errors import ToolArgumentError
-from mbxai.tools._argument_text import read_arguments
-from mbxai.tools._arguments import with_decoded
 from mbxai.tools._call import ToolCall
-from mbxai.tools._cleaning import Cleaner
 from mbxai.tools._context import Secret, ToolContext
-from mbxai.tools._failures import failure, failure_text
-from mbxai.tools._progress import RunControl
 from mbxai.tools._schema import FunctionSignature
 from mbxai.tools._signature import Parameter
-from mbxai.tools._threads import in_thread
 from mbxai.tools._tool import Tool
+from mbxai.tools.runner._argument_text import read_arguments
+from mbxai.tools.runner._arguments import with_decoded
+from mbxai.tools.runner._cleaning import Cleaner
+from mbxai.tools.runner._failures import failure, failure_text
+from mbxai.tools.runner._progress import RunControl
+from mbxai.tools.runner._threads import in_thread
 from mbxai.wire import ToolResult
 
 _LARGE_CHARS: Final = 65_536
@@ -133,6 +133,12 @@ def context_for(
     if key and shared:
         key = f"{key}:{call.id}"
     return replace(given, name=call.name, call_id=call.id, idempotency_key=key or call.id)
+
+
+def takes_injections(tool: Tool) -> bool:
+    """Whether the tool's function asks for a context or a secret."""
+    parameters = tool.signature.parameters if tool.signature is not None else ()
+    return any(parameter.injection is not None for parameter in parameters)
 
 
 def _injected(tool: Tool, kind: str) -> list[Parameter]:

@@ -8,14 +8,14 @@ from typing import Final, Self
 import anyio
 
 from mbxai.errors import InvalidResponseError, StreamTruncatedError
-from mbxai.tools._answer import ToolCompletion, completion_with_run
 from mbxai.tools._call import PendingCall, ToolCall
-from mbxai.tools._loop import Rounds, keeping_run
-from mbxai.tools._port import ChunkSource
-from mbxai.tools._resume import last_answer
-from mbxai.tools._round_task import RoundTask
-from mbxai.tools._run import ToolRun
-from mbxai.tools._stream_view import (
+from mbxai.tools.loop._answer import ToolCompletion, completion_with_run
+from mbxai.tools.loop._loop import Rounds, keeping_run
+from mbxai.tools.loop._port import ChunkSource
+from mbxai.tools.loop._resume import last_answer
+from mbxai.tools.loop._round_task import RoundTask
+from mbxai.tools.loop._run import ToolRun
+from mbxai.tools.loop._stream_view import (
     ChunkView,
     EventView,
     RoundEnded,

@@ -6,8 +6,8 @@ from typing import Any, Final, TypeAlias, TypedDict, cast
 from mbxai.errors import ConfigurationError
 from mbxai.tools._call import ToolApproval
 from mbxai.tools._context import ToolContext
-from mbxai.tools._progress import ToolListener
-from mbxai.tools._runner import AfterCall, Approver, BeforeCall
+from mbxai.tools.runner._progress import ToolListener
+from mbxai.tools.runner._runner import AfterCall, Approver, BeforeCall
 from mbxai.wire import Budget, CompletionParams, ParseParams, ToolInfo
 
 ToolFilter: TypeAlias = Sequence[str] | Callable[[ToolInfo], bool]

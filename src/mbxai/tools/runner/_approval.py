@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from mbxai._redaction import get_logger
 from mbxai.tools._call import ToolApproval, ToolCall
-from mbxai.tools._hooks import CallbackFailedError, ask
 from mbxai.tools._tool import Tool
+from mbxai.tools.runner._hooks import CallbackFailedError, ask
 
 logger = get_logger(__name__)
 

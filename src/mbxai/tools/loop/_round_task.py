@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from mbxai.tools._progress import ToolListener
+from mbxai.tools.runner._progress import ToolListener
 from mbxai.wire import ToolEvent
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from mbxai.tools._result_text import Binary, bytes_note, text_of
+from mbxai.tools.runner._result_text import Binary, bytes_note, text_of
 
 # Any in this file: a content part is open JSON of the wire.
 Part: TypeAlias = Mapping[str, Any]

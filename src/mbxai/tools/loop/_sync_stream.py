@@ -7,12 +7,12 @@ from typing import Self, cast
 from mbxai.errors import StreamTruncatedError
 from mbxai.openrouter import AsyncChatStream, ChatStream
 from mbxai.portal import StreamPump
-from mbxai.tools._answer import ToolCompletion
 from mbxai.tools._call import PendingCall
-from mbxai.tools._port import ChunkSource
-from mbxai.tools._run import ToolRun
-from mbxai.tools._stream import AsyncToolChatStream
-from mbxai.tools._stream_view import (
+from mbxai.tools.loop._answer import ToolCompletion
+from mbxai.tools.loop._port import ChunkSource
+from mbxai.tools.loop._run import ToolRun
+from mbxai.tools.loop._stream import AsyncToolChatStream
+from mbxai.tools.loop._stream_view import (
     ChunkView,
     EventView,
     RoundEnded,

@@ -11,16 +11,16 @@ import anyio
 
 from mbxai._redaction import get_logger
 from mbxai.errors import ToolExecutionError, ToolRetry
-from mbxai.tools._attempt import Attempt, Outcome
-from mbxai.tools._cleaning import Cleaner
 from mbxai.tools._context import ToolContext
-from mbxai.tools._failures import advice_text, failure, failure_text, leaves_of
-from mbxai.tools._prepare import Prepared, with_context
-from mbxai.tools._progress import RunControl, ToolListener
-from mbxai.tools._results import Shown, finished
 from mbxai.tools._signature import AnyFunction
-from mbxai.tools._threads import StrayTasks, in_thread
 from mbxai.tools._tool import Tool
+from mbxai.tools.runner._attempt import Attempt, Outcome
+from mbxai.tools.runner._cleaning import Cleaner
+from mbxai.tools.runner._failures import advice_text, failure, failure_text, leaves_of
+from mbxai.tools.runner._prepare import Prepared, with_context
+from mbxai.tools.runner._progress import RunControl, ToolListener
+from mbxai.tools.runner._results import Shown, finished
+from mbxai.tools.runner._threads import StrayTasks, in_thread
 from mbxai.wire import ToolResult
 
 logger = get_logger(__name__)
@@ -80,9 +80,8 @@ class Execution:
             again = replace(context, attempt=context.attempt + attempts)
             outcome = await self._attempt(tool, ready, again, clean, listener)
             attempts += 1
-        result, error = await self._result(tool, ready, outcome, clean)
-        seconds = time.perf_counter() - started
-        return replace(result, seconds=seconds, attempts=attempts), error
+        took = (time.perf_counter() - started, attempts)
+        return await self._result(tool, ready, outcome, clean, took)
 
     def seconds_for(self, tool: Tool) -> float | None:
         """Return the time of one run of a tool."""
@@ -110,18 +109,26 @@ class Execution:
         return await attempt.run(self.strays)
 
     async def _result(
-        self, tool: Tool, ready: Prepared, outcome: Outcome, clean: Cleaner
+        self,
+        tool: Tool,
+        ready: Prepared,
+        outcome: Outcome,
+        clean: Cleaner,
+        took: tuple[float, int],
     ) -> tuple[ToolResult, BaseException | None]:
         call, error = ready.call, outcome.error
         if outcome.timed_out:
             text = f"it did not finish in {self.seconds_for(tool):g} s"
             logger.warning("Tool %s failed: %s", tool.name, text)
             doubt = "" if tool.effect == "read" else " It may still have an effect."
-            return failure(call, f"{tool.name} failed: {text}.{doubt}"), TimeoutError(text)
+            late = f"{tool.name} failed: {text}.{doubt}"
+            return _timed(failure(call, late), took), TimeoutError(text)
         if error is not None:
-            return self._failure(tool, ready, error, clean)
+            told, error = self._failure(tool, ready, error, clean)
+            return _timed(told, took), error
         shown = cast("Shown", outcome.shown)  # a run without an error has it
-        work = partial(finished, call, outcome.value, shown, tool.max_result_bytes, clean)
+        size = tool.max_result_bytes
+        work = partial(finished, call, outcome.value, shown, size, clean, took=took)
         if len(shown.text) > _LARGE_CHARS or (shown.parts and not clean.is_idle):
             return await in_thread(work), None
         return work(), None
@@ -143,6 +150,10 @@ class Execution:
             exc_info=error if clean.is_idle else None,
         )
         return failure(ready.call, failure_text(tool.name, error, clean)), error
+
+
+def _timed(result: ToolResult, took: tuple[float, int]) -> ToolResult:
+    return replace(result, seconds=took[0], attempts=took[1])
 
 
 def execution_error(tool: Tool, error: BaseException, seconds: float | None) -> ToolExecutionError:

@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from mbxai._redaction import get_logger
-from mbxai.tools._attempt import is_coroutine_function
 from mbxai.tools._call import ToolCall
-from mbxai.tools._cleaning import Cleaner
 from mbxai.tools._context import ToolContext
-from mbxai.tools._failures import failure
-from mbxai.tools._results import tool_result
-from mbxai.tools._threads import in_thread, is_being_cancelled
+from mbxai.tools.runner._attempt import is_coroutine_function
+from mbxai.tools.runner._cleaning import Cleaner
+from mbxai.tools.runner._failures import failure
+from mbxai.tools.runner._results import tool_result
+from mbxai.tools.runner._threads import in_thread, is_being_cancelled
 from mbxai.wire import ToolResult
 
 logger = get_logger(__name__)

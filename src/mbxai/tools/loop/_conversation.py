@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from mbxai.errors import BudgetExceededError, ToolRepeatError, ToolRoundsExceededError
-from mbxai.tools._argument_text import mended
 from mbxai.tools._call import PendingCall, ToolCall
-from mbxai.tools._offer import Offer
-from mbxai.tools._options import MAX_REPEATS, MAX_ROUNDS, ToolLoopOptions
-from mbxai.tools._resume import unanswered_calls
-from mbxai.tools._run import ToolRun
+from mbxai.tools.loop._offer import Offer
+from mbxai.tools.loop._options import MAX_REPEATS, MAX_ROUNDS, ToolLoopOptions
+from mbxai.tools.loop._resume import unanswered_calls
+from mbxai.tools.loop._run import ToolRun
+from mbxai.tools.runner._argument_text import mended
 from mbxai.wire import (
     Budget,
     ChatCompletion,
@@ -79,6 +79,7 @@ class Conversation:
         self._max_rounds = bounds.get("max_rounds", MAX_ROUNDS)
         self._max_repeats = bounds.get("max_repeats", MAX_REPEATS)
         self._repeats = RepeatGuard(self._max_repeats) if self._max_repeats is not None else None
+        self._digests: dict[str, str] = {}
         self._budget = bounds.get("budget") or Budget()
         self._clock = clock
         self._began = clock()
@@ -209,6 +210,7 @@ class Conversation:
         """
         self._begin_round(calls)
         self._check_budget("tool", ahead=len(calls) - 1)
+        self._digests = {}
         refused: list[ToolResult] = []
         wanted: list[ToolCall] = []
         stuck = 0
@@ -239,14 +241,13 @@ class Conversation:
             results: In any order; those that were refused included.
             pending: Calls that wait for the application.
         """
-        calls = self.unanswered()
         by_id = self._take_results(results)
         self._pending = list(pending)
         if self._repeats is not None:
-            for call in calls:
-                if (result := by_id.get(call.id)) and not self._is_stuck(call):
-                    shown = result.to_message()["content"]
-                    self._repeats.note(call.digest, call_digest("", {"result": shown}))
+            for call_id, digest in self._digests.items():
+                if (result := by_id.get(call_id)) is not None:
+                    parts = call_digest("", {"parts": result.parts}) if result.parts else ""
+                    self._repeats.note(digest, f"{result.content}{parts}")
 
     def should_ask_again(self, completion: ChatCompletion) -> bool:
         """Whether a final answer is empty, as small models give after a tool result; true once.
@@ -304,7 +305,11 @@ class Conversation:
     def _is_stuck(self, call: ToolCall) -> bool:
         if self._repeats is None or self.offer.may_repeat(call.name):
             return False
-        return self._repeats.is_stuck(call.digest)
+        digest = call.digest
+        if self._repeats.is_stuck(digest):
+            return True
+        self._digests[call.id] = digest
+        return False
 
     def _stuck_text(self, call: ToolCall) -> str:
         return (

@@ -8,14 +8,14 @@ from typing import Any, Final, TypeVar
 from mbxai.errors import OpenRouterError, ToolCallsPendingError, ToolLoopError
 from mbxai.tools._call import ToolCall
 from mbxai.tools._context import ToolContext
-from mbxai.tools._conversation import Conversation
-from mbxai.tools._options import ToolLoopOptions
-from mbxai.tools._progress import ToolListener
-from mbxai.tools._results import tool_result
-from mbxai.tools._resume import check_answers, last_answer
-from mbxai.tools._runner import ToolRunner
 from mbxai.tools._tool import MAX_RESULT_BYTES
-from mbxai.wire import ChatCompletion, ToolEnded, ToolEvent, ToolResult
+from mbxai.tools.loop._conversation import Conversation
+from mbxai.tools.loop._options import ToolLoopOptions
+from mbxai.tools.loop._resume import check_answers, last_answer
+from mbxai.tools.runner._progress import ToolListener
+from mbxai.tools.runner._results import tool_result
+from mbxai.tools.runner._runner import ToolRunner
+from mbxai.wire import ChatCompletion, ToolEvent, ToolResult
 
 C = TypeVar("C", bound=ChatCompletion)
 
@@ -64,18 +64,19 @@ class Rounds:
             tool_result(call, self._results[call.id], MAX_RESULT_BYTES, str) for call in given
         ]
         wanted = [call for call in wanted if call.id not in self._results]
-        ended: list[ToolEnded] = []
+        done: list[ToolResult] = []
         try:
             outcome = await self._runner.run_round(
                 wanted,
                 replace(self._context, usage=conversation.usage),
                 approvals=self._approvals,
                 external=conversation.offer.external,
-                listener=_teller(self._listener, listener, ended),
+                listener=_both(self._listener, listener),
+                done=done,
             )
         except BaseException:
             # Whoever goes on from here must not run what may have had its effect already.
-            conversation.answer([*results, *_interrupted(wanted, ended)])
+            conversation.answer([*results, *_interrupted(wanted, done)])
             raise
         conversation.answer([*results, *outcome.results], outcome.pending)
 
@@ -144,28 +145,24 @@ def keeping_run(conversation: Conversation) -> Generator[None]:
         raise
 
 
-def _interrupted(calls: Sequence[ToolCall], ended: Sequence[ToolEnded]) -> list[ToolResult]:
+def _interrupted(calls: Sequence[ToolCall], done: Sequence[ToolResult]) -> list[ToolResult]:
     """Results of a round that did not come to its end."""
-    told = {event.call_id: event for event in ended}
+    known = {result.call_id: result for result in done}
     return [
-        ToolResult(
-            call_id=call.id,
-            name=call.name,
-            content=told[call.id].content if call.id in told else f"{call.name} {_INTERRUPTED}",
-            is_error=told[call.id].is_error if call.id in told else True,
+        known.get(call.id)
+        or ToolResult(
+            call_id=call.id, name=call.name, content=f"{call.name} {_INTERRUPTED}", is_error=True
         )
         for call in calls
     ]
 
 
-def _teller(
-    first: ToolListener | None, second: ToolListener | None, ended: list[ToolEnded]
-) -> ToolListener:
+def _both(first: ToolListener | None, second: ToolListener | None) -> ToolListener | None:
+    if first is None or second is None:
+        return first or second
+
     def tell(event: ToolEvent) -> None:
-        if isinstance(event, ToolEnded):
-            ended.append(event)
-        for listener in (second, first):
-            if listener is not None:
-                listener(event)
+        second(event)
+        first(event)
 
     return tell

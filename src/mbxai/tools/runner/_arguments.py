@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from mbxai.errors import ToolArgumentError
-from mbxai.tools._argument_text import json_container, read_object
+from mbxai.tools.runner._argument_text import json_container, read_object
 
 logger = logging.getLogger(__name__)
 

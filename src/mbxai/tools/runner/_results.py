@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mbxai.tools._call import ToolCall
-from mbxai.tools._cleaning import Scrubber
-from mbxai.tools._result_parts import Part, bounded_part, content_items, part_note
-from mbxai.tools._result_text import is_small, result_text, sendable, text_of
+from mbxai.tools.runner._cleaning import Scrubber
+from mbxai.tools.runner._result_parts import Part, bounded_part, content_items, part_note
+from mbxai.tools.runner._result_text import is_small, result_text, sendable, text_of
 from mbxai.wire import ToolResult
 
 __all__ = [
@@ -88,7 +88,13 @@ def is_light(value: object) -> bool:
 
 
 def finished(
-    call: ToolCall, value: object, shown: Shown, max_bytes: int, clean: Scrubber
+    call: ToolCall,
+    value: object,
+    shown: Shown,
+    max_bytes: int,
+    clean: Scrubber,
+    *,
+    took: tuple[float, int] = (0.0, 0),
 ) -> ToolResult:
     """Return the result of a call that was run.
 
@@ -98,6 +104,7 @@ def finished(
         shown: What may be shown of it.
         max_bytes: How much text the model is shown.
         clean: Takes credentials out of a text.
+        took: Seconds and runs that it took.
     """
     # First cleaned, then cut: half a secret at the cut would not be recognised.
     text, length = clean(shown.text), shown.length
@@ -107,7 +114,10 @@ def finished(
         length = len(text)
     text = sendable(text)
     content = _cut(text, max_bytes, length)
-    parts, is_cut = _bounded_parts(shown.parts, max_bytes - len(text.encode()), clean)
+    parts: list[Part] = []
+    is_cut = False
+    if shown.parts:
+        parts, is_cut = _bounded_parts(shown.parts, max_bytes - len(text.encode()), clean)
     return ToolResult(
         call_id=call.id,
         name=call.name,
@@ -116,6 +126,8 @@ def finished(
         value=value.value if isinstance(value, ToolResult) else value,
         parts=tuple(parts),
         is_cut=shown.is_cut or is_cut or content is not text,
+        seconds=took[0],
+        attempts=took[1],
     )
 
 

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 from mbxai._redaction import get_logger
 from mbxai.errors import ConfigurationError
-from mbxai.tools._options import ToolFilter
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._tool import Tool
+from mbxai.tools.loop._options import ToolFilter
 
 logger = get_logger(__name__)
 

@@ -128,14 +128,22 @@ class StrayTasks:
         Raises:
             TimeoutError: The time was up, whether or not the function obeyed its cancellation.
         """
-        task = asyncio.ensure_future(function())
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(function())
+        # What `asyncio.wait` does, for one task: it would take as long as a short tool itself.
+        ended: asyncio.Future[None] = loop.create_future()
+        task.add_done_callback(lambda _: _settle(ended))
+        timer = None if seconds is None else loop.call_later(seconds, _settle, ended)
         try:
-            done, _ = await asyncio.wait((task,), timeout=seconds)
+            await ended
+            is_late = not task.done()
         finally:
+            if timer is not None:
+                timer.cancel()
             if not task.done():
                 give_up()
                 await self._end(task)
-        if not done:
+        if is_late:
             raise TimeoutError
         return task.result()
 
@@ -162,6 +170,11 @@ class StrayTasks:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # read, so that asyncio does not report it as never retrieved
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _limiter(depth: int) -> anyio.CapacityLimiter:

@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from mbxai.errors import ConfigurationError, InvalidResponseError
-from mbxai.tools._threads import in_thread
+from mbxai.tools.runner._threads import in_thread
 from mbxai.wire import ChatCompletion, ChatCompletionChunk, CompletionBuilder
 
 T = TypeVar("T", bound=BaseModel)

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 from pydantic import PrivateAttr
 
 from mbxai.tools._call import PendingCall
-from mbxai.tools._run import ToolRun
+from mbxai.tools.loop._run import ToolRun
 from mbxai.wire import ChatCompletion, ParsedChatCompletion
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from typing import Final, cast
 from mbxai._redaction import redact
 from mbxai.errors import ToolRetry
 from mbxai.tools._call import ToolCall
-from mbxai.tools._cleaning import Scrubber
+from mbxai.tools.runner._cleaning import Scrubber
 from mbxai.wire import ToolResult
 
 _MAX_ERROR_CHARS: Final = 1_000

@@ -1,0 +1,3 @@
+"""The conversation of a model and its tools, until it answers."""
+
+__all__: list[str] = []
