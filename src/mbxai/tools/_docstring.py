@@ -19,6 +19,7 @@ _HAS_FIELDS: Final = re.compile(
     r"^\s*(?:(?:Attributes?|Args|Arguments|Parameters|Params):?\s*$|[:@](?:i?var|param|attr))",
     re.MULTILINE,
 )
+_SUMMARY: Final = "Summary."
 _NOT_USERS: Final = frozenset({"builtins", "pydantic", "typing", "typing_extensions"})
 
 
@@ -50,11 +51,14 @@ def read_docstring(docstring: str | None) -> DocstringText:
     # Slow to import, and a program without documented tools never needs it.
     from docstring_parser import ParseError, parse  # noqa: PLC0415
 
+    # The parser finds a section only below a summary.
+    whole = f"{_SUMMARY}\n\n{text}" if _HAS_FIELDS.match(text) else text
     try:
-        parsed = _google_parser().parse(text) if _HAS_MORE.search(text) else parse(text)
+        parsed = _google_parser().parse(whole) if _HAS_MORE.search(text) else parse(whole)
     except ParseError:
         return DocstringText(text, {})
-    paragraphs = [parsed.short_description, parsed.long_description]
+    short = parsed.short_description
+    paragraphs = [None if short == _SUMMARY else short, parsed.long_description]
     named = [(parameter.arg_name, parameter.description) for parameter in parsed.params]
     named.extend(  # `:ivar name:` is how Sphinx writes an attribute
         (entry.args[-1], entry.description)
@@ -79,10 +83,15 @@ def function_texts(function: AnyFunction) -> DocstringText:
             describe itself, its `__init__`, or both; so may the class of an object.
     """
     texts = [read_docstring(docstring) for docstring in _docstrings(function)]
-    return DocstringText(
-        next((text.summary for text in texts if text.summary), ""),
-        {name: said for text in reversed(texts) for name, said in text.parameters.items()},
-    )
+    parameters: dict[str, str] = {}
+    for text in reversed(texts):
+        parameters.update(text.parameters)
+    # A pydantic model that is called itself: its fields are its parameters.
+    fields: dict[str, Any] = getattr(function, "model_fields", {})
+    for name, field in fields.items():
+        if field.description:
+            parameters[field.alias or name] = field.description
+    return DocstringText(next((text.summary for text in texts if text.summary), ""), parameters)
 
 
 def class_texts(owner: type[Any]) -> DocstringText | None:

@@ -92,5 +92,4 @@ def _describe_flags(made: Schema, owner: type[enum.Flag]) -> None:
         made.pop("enum", None)
         made["minimum"] = 0
     words = f"Sum of: {', '.join(f'{name} = {value}' for name, value in names.items())}."
-    if words not in made.get("description", ""):
-        made["description"] = f"{made.get('description', '')} {words}".strip()
+    made["description"] = f"{made.get('description', '')} {words}".strip()

@@ -60,7 +60,7 @@ class FunctionSignature:
         """
         # Always from JSON text: there, strict rules still take a date or an enum from a string.
         # `NaN` and `Infinity` are words of Python's JSON only, and pydantic would take them.
-        if "N" not in arguments and "I" not in arguments:
+        if "NaN" not in arguments and "Infinity" not in arguments:
             try:
                 return self.reader(arguments)
             except ValidationError:

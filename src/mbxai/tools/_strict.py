@@ -118,10 +118,10 @@ def _unwrapped(view: dict[str, Any]) -> dict[str, Any]:
     return view
 
 
-def _tightened(node: object, *, at_root: bool = False, is_optional: bool = False) -> Any:
-    if not isinstance(node, Mapping):
-        return node
-    schema = _flat(cast("Mapping[str, Any]", node))
+def _tightened(
+    node: Mapping[str, Any], *, at_root: bool = False, is_optional: bool = False
+) -> dict[str, Any]:
+    schema = _flat(node)
     if set(schema) <= _STRICT_KEYWORDS | _SAID_IN_WORDS:
         schema = _said_in_words(schema, is_optional=is_optional)
     # A rule that strict mode cannot say is left whole: half of it would say something else.
@@ -146,40 +146,32 @@ def _tightened(node: object, *, at_root: bool = False, is_optional: bool = False
 def _flat(node: Mapping[str, Any]) -> dict[str, Any]:
     """Write a lone `allOf` and alternatives in the words of strict mode."""
     schema = dict(node)
-    parts: Any = schema.get("allOf", [])
-    if len(parts) == 1 and isinstance(parts[0], Mapping):
-        (part,) = cast("list[Mapping[str, Any]]", parts)
-        beside = {keyword: value for keyword, value in schema.items() if keyword != "allOf"}
-        if part.keys().isdisjoint(beside.keys() - {"description", "default"}) and (
-            not beside.keys() - {"description", "default"} or "$ref" not in part
-        ):
-            schema = _flat({**part, **beside})
+    if len(schema.get("allOf", [])) == 1 and schema.keys() <= {"allOf", "description", "default"}:
+        (part,) = cast("list[Mapping[str, Any]]", schema.pop("allOf"))
+        schema = _flat({**part, **schema})
     if "oneOf" in schema and "anyOf" not in schema:
-        alternatives = cast("list[Any]", schema.pop("oneOf"))
+        alternatives = cast("list[dict[str, Any]]", schema.pop("oneOf"))
         schema["anyOf"] = alternatives
         if not _exclude_each_other(alternatives):
             _explain(schema, "Exactly one of the alternatives must fit.")
     return schema
 
 
-def _exclude_each_other(alternatives: list[Any]) -> bool:
+def _exclude_each_other(alternatives: list[dict[str, Any]]) -> bool:
     """Whether no value can fit two of the alternatives, as far as that is plain to see."""
     kinds: list[set[str]] = []
     for part in alternatives:
-        found = set(types_of(cast("Any", part))) if isinstance(part, Mapping) else set[str]()
+        found = set(types_of(part))
         kinds.append(found | ({"integer"} if "number" in found else set[str]()))
     if all(kinds) and sum(map(len, kinds)) == len(set[str]().union(*kinds)):
         return True
     return bool(_tags(alternatives))
 
 
-def _tags(alternatives: list[Any]) -> set[str]:
+def _tags(alternatives: list[dict[str, Any]]) -> set[str]:
     """Names of properties that are required and have another constant in each alternative."""
     seen: dict[str, list[str]] = {}
-    for part in alternatives:
-        if not isinstance(part, Mapping):
-            return set()
-        schema = cast("Mapping[str, Any]", part)
+    for schema in alternatives:
         if types_of(schema) != ["object"]:
             return set()
         for name, child in schema.get("properties", {}).items():

@@ -159,7 +159,7 @@ class Tool:
         object.__setattr__(self, "signature", signature)
         if given:
             _check_given_schema(self.name, given, signature)
-            object.__setattr__(self, "schema", copy.deepcopy(given))
+            object.__setattr__(self, "schema", _copied(self.name, given))
         else:
             object.__setattr__(self, "schema", signature.schema)
 
@@ -292,6 +292,13 @@ def tool(function: F | None = None, /, **options: Unpack[MarkOptions]) -> F | Ca
 def is_marked(function: object) -> bool:
     """Whether a function bears the `tool` decorator."""
     return hasattr(function, _OPTIONS)
+
+
+def _copied(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return copy.deepcopy(schema)
+    except RecursionError:
+        raise ToolDefinitionError(f"Tool {name!r}: its schema is nested too deeply.") from None
 
 
 def _check_options(tool: Tool) -> None:

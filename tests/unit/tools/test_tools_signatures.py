@@ -305,6 +305,20 @@ def test_words_that_look_like_numbers_stay_words() -> None:
     assert validated(function, {"name": "NaN Infinity"}) == {"name": "NaN Infinity"}
 
 
+def test_null_is_kept_where_anything_goes() -> None:
+    def function(value: Any = 3, text: Annotated[str, "Words"] = "a") -> None: ...
+
+    assert validated(function, {"value": None, "text": None}) == {"value": None}
+
+
+def test_what_does_not_fit_when_read_twice_is_refused() -> None:
+    with pytest.raises(ToolArgumentError, match=r"first\.item"):
+        validated(order_twice, {"first": '{"item": 3}', "second": {"item": "a"}})
+    given = Tool("tool", "", order_twice, {"type": "object"})
+    with pytest.raises(ToolArgumentError, match=r"first\.item"):
+        given.signature.validate('{"first": "{}", "second": {"item": "a"}}')
+
+
 # `**options` in all its forms.
 
 
@@ -382,6 +396,7 @@ def test_a_generic_typed_dict_is_filled_in() -> None:
     class Page(typing.TypedDict, typing.Generic[T]):
         items: list[T]
         more: NotRequired[T]
+        left: typing_extensions.ReadOnly["Limits | None"]
 
     def function(page: Page[int], size: int) -> None: ...
 
@@ -389,12 +404,28 @@ def test_a_generic_typed_dict_is_filled_in() -> None:
     assert page["properties"] == {
         "items": {"type": "array", "items": {"type": "integer"}},
         "more": {"type": "integer"},
+        "left": {
+            "anyOf": [
+                {
+                    "type": "object",
+                    "properties": {"limit": {"type": "integer"}, "page": {"type": "integer"}},
+                    "required": ["limit"],
+                    "additionalProperties": False,
+                },
+                {"type": "null"},
+            ]
+        },
     }
-    assert page["required"] == ["items"]
+    assert page["required"] == ["items", "left"]
 
 
 def test_an_iterable_is_a_list_that_is_checked_before_the_function_runs() -> None:
-    def function(names: Iterable[str], groups: dict[str, collections.abc.Collection[int]]): ...
+    def function(
+        names: Iterable[str],
+        groups: dict[str, collections.abc.Collection[int]],
+        bare: Iterable | None = None,
+        noted: Annotated[Iterable[int], "Numbers"] = (),
+    ) -> None: ...
 
     values = validated(function, {"names": ["a"], "groups": {"a": [1]}})
     assert values == {"names": ["a"], "groups": {"a": [1]}}
@@ -409,3 +440,11 @@ def test_the_first_of_several_names_of_a_parameter_is_shown_and_all_are_taken() 
 
     assert list(Tool("tool", "", function).schema["properties"]) == ["size_cm", "text"]
     assert validated(function, {"size": 1, "text": "a"}) == {"size": 1, "text": "a"}
+
+
+def test_a_name_that_is_bound_only_later_is_looked_up_elsewhere() -> None:
+    def function(city: "City", later: int) -> None:
+        return unbound
+
+    assert set(Tool("tool", "", function).schema["properties"]) == {"city", "later"}
+    unbound = None

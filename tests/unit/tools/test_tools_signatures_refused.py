@@ -23,7 +23,7 @@ class Holder:
 def no_annotation(text) -> None: ...
 def no_annotation_of_rest(**rest) -> None: ...
 def star(*texts: str) -> None: ...
-def a_socket(link: socket.socket) -> None: ...
+def a_socket(count: int, link: socket.socket) -> None: ...
 def a_callback(call: Callable[[int], int]) -> None: ...
 def a_class(kind: type[int]) -> None: ...
 def a_generator(items: collections.abc.Generator[int, None, None]) -> None: ...
@@ -61,6 +61,7 @@ def name_of_another(text: str, other: Annotated[str, Field(alias="text")]) -> No
         (two_of_one_name, ["two parameters", "'x'", "alias"]),
         (name_of_another, ["two parameters", "'text'", "alias"]),
         (dict.fromkeys, ["'shout'"]),
+        (max, ["no readable signature"]),
     ],
 )
 def test_a_definition_that_cannot_be_is_refused_by_name_and_with_advice(
@@ -83,8 +84,38 @@ def test_a_model_that_nobody_can_describe_is_refused_by_its_parameter() -> None:
 
 
 def test_with_a_schema_what_cannot_be_described_is_taken_as_it_is() -> None:
-    def function(link: "Nowhere", other, **rest) -> None: ...  # noqa: F821
+    def postponed(link: "Nowhere", other, **rest) -> None: ...  # noqa: F821
+    def odd(link: socket.socket, other: typing.Self, *texts: str, **rest: int) -> None: ...
 
-    tool = Tool("tool", "", function, {"type": "object", "properties": {"link": {}}})
-    arguments = {"link": [1], "other": None, "more": 2}
-    assert tool.signature.validate(json.dumps(arguments)) == arguments
+    for function in (postponed, odd):
+        tool = Tool("tool", "", function, {"type": "object", "properties": {"link": {}}})
+        arguments = {"link": [1], "other": None, "more": 2}
+        assert tool.signature.validate(json.dumps(arguments)) == arguments
+
+
+def test_types_that_only_fail_together_are_refused_too() -> None:
+    class Moody:
+        looked_at = 0
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+            cls.looked_at += 1
+            if cls.looked_at == 1:
+                raise ValueError("not now")
+            return {"type": "int"}
+
+    def function(moody: Moody) -> None: ...
+
+    with pytest.raises(ToolDefinitionError, match=r"'shout'.*together"):
+        Tool("shout", "", function)
+
+
+def test_a_schema_without_an_end_is_refused() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(5_000):
+        schema = {"items": schema}
+
+    async def call(**arguments: Any) -> None: ...
+
+    with pytest.raises(ToolDefinitionError, match=r"'shout'.*too deeply"):
+        Tool("shout", "", call, {"properties": {"a": schema}})

@@ -97,7 +97,7 @@ def test_flags_are_described_by_name() -> None:
     class Wide(enum.Flag):
         A, B, C, D, E = (1 << shift for shift in range(5))
 
-    def function(access: Access, wide: Wide) -> None: ...
+    def function(access: Access, wide: Wide, other: Access = Access.READ) -> None: ...
 
     properties = Tool("tool", "", function).schema["properties"]
     assert properties["access"] == {
@@ -148,3 +148,43 @@ def test_two_parameters_of_one_description_are_both_described() -> None:
 def test_text_of_no_layout_is_all_summary() -> None:
     assert read_docstring("Just: text\n   with: colons").summary.startswith("Just: text")
     assert read_docstring(None).summary == read_docstring("  \n").summary == ""
+
+
+def test_a_section_without_a_body_does_no_harm() -> None:
+    text = "Do it.\n\nKeyword Args:\nnothing\n"
+    assert read_docstring(text).summary == text.strip()
+    assert read_docstring("Do it.\n\n:param x:\n").parameters == {}
+
+
+def test_a_docstring_that_only_names_fields_describes_nothing_else() -> None:
+    class Parcel(BaseModel):
+        """
+        Attributes:
+            weight: In grams.
+        """
+
+        weight: int
+        to: str
+
+    def send(parcel: Parcel, fast: bool) -> None: ...
+
+    parcel = Tool("tool", "", send).schema["properties"]["parcel"]
+    assert parcel["properties"]["weight"] == {"type": "integer", "description": "In grams."}
+    assert parcel["properties"]["to"] == {"type": "string"}
+
+
+def test_a_model_that_is_itself_the_function_describes_its_fields() -> None:
+    class Parcel(BaseModel):
+        """A parcel."""
+
+        weight: int = Field(alias="grams", description="How heavy.", ge=0)
+        to: str = "me"
+
+    tool = Tool.from_function(Parcel)
+    assert tool.description == "A parcel."
+    assert tool.schema["properties"] == {
+        "grams": {"type": "integer", "minimum": 0, "description": "How heavy."},
+        "to": {"type": "string", "default": "me"},
+    }
+    _, keywords = tool.signature.bind(tool.signature.validate('{"grams": 3}'))
+    assert Parcel(**keywords).weight == 3

@@ -290,3 +290,43 @@ def test_a_schema_that_contains_itself_is_cut() -> None:
     endless: list[Any] = []
     endless.append(endless)
     assert provider_view({"properties": {"a": {"default": endless}}})["properties"] == {}
+
+
+def test_many_references_are_too_much() -> None:
+    definitions = {f"D{number}": {"$ref": f"#/$defs/D{number + 1}"} for number in range(400)}
+    view = provider_view({"properties": {"a": {"$ref": "#/$defs/D0"}}, "$defs": definitions})
+    assert "too large" in view["description"]
+
+
+def test_recursive_definitions_of_one_name_are_told_apart() -> None:
+    def tree(reference: str) -> dict[str, Any]:
+        return {"type": "object", "properties": {"next": {"$ref": reference}}}
+
+    view = provider_view(
+        {
+            "properties": {"a": {"$ref": "#/$defs/T"}, "b": {"$ref": "#/definitions/T"}},
+            "$defs": {"T": tree("#/$defs/T")},
+            "definitions": {"T": {**tree("#/definitions/T"), "required": ["next"]}},
+        }
+    )
+    assert set(view["$defs"]) == {"T", "T2"}
+    names = {part["$ref"] for part in view["properties"].values()}
+    assert names == {"#/$defs/T", "#/$defs/T2"}
+
+
+def test_references_into_lists_are_followed() -> None:
+    schema = {
+        "properties": {
+            "a": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "b": {"$ref": "#/properties/a/anyOf/1"},
+            "c": {"$ref": "#/properties/a/anyOf/9"},
+            "d": {"$ref": "#/properties/a/anyOf/x"},
+            "e": {"$ref": "#/properties/a/anyOf/0/type/x"},
+            "f": {"$ref": "#spot"},
+            "g": True,
+        }
+    }
+    elsewhere = {"description": "Any value; it is described elsewhere."}
+    properties = provider_view(schema)["properties"]
+    assert properties["b"] == {"type": "integer"}
+    assert [properties[name] for name in "cdef"] == [elsewhere] * 4

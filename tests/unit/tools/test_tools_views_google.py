@@ -11,6 +11,7 @@ from support.tool_signatures import CASES, SignatureCase
 from mbxai.errors import ToolArgumentError
 from mbxai.tools import Tool
 from mbxai.tools._google_view import google_view
+from mbxai.tools._restore import restored
 from mbxai.tools._views import family_of, view_for
 
 # All that a schema may say there.
@@ -151,6 +152,31 @@ def test_every_signature_has_a_view_that_gemini_takes(case: SignatureCase) -> No
             {"type": "number", "minimum": 1, "description": '(not: {"type":"null"})'},
         ),
         ({"type": "null"}, {"type": "string", "nullable": True, "description": "(always null)"}),
+        (
+            {"enum": [None], "description": "Nothing."},
+            {"type": "string", "nullable": True, "description": "Nothing. (always null)"},
+        ),
+        (
+            {"anyOf": [{"type": "null"}]},
+            {"type": "string", "nullable": True, "description": "(always null)"},
+        ),
+        (
+            {"type": "string", "anyOf": [{"maxLength": 1}, {"pattern": "^a"}]},
+            {
+                "anyOf": [
+                    {"type": "string", "maxLength": 1},
+                    {"type": "string", "pattern": "^a"},
+                ]
+            },
+        ),
+        (
+            {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]},
+            {
+                "type": "array",
+                "items": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+                "description": '(prefixItems: [{"type":"integer"},{"type":"string"}])',
+            },
+        ),
     ],
 )
 def test_each_form_becomes_what_gemini_knows(part: dict[str, Any], view: dict[str, Any]) -> None:
@@ -166,6 +192,14 @@ def test_recursion_is_cut_and_says_so() -> None:
     tree = {"type": "object", "properties": {"branches": {"type": "array", "items": {}}}}
     tree["properties"]["branches"]["items"] = {"$ref": "#/$defs/Tree"}
     view = shown({"$ref": "#/$defs/Tree"}, **{"$defs": {"Tree": tree}})
+    tree["properties"]["branches"]["items"]["description"] = "A branch."
+    tree["description"] = "A tree."
+    described = shown({"$ref": "#/$defs/Tree"}, **{"$defs": {"Tree": tree}})
+    branch = described["properties"]["branches"]["items"]
+    assert branch["description"] == "A tree. A branch."
+    assert branch["properties"]["branches"]["items"]["description"] == (
+        "A branch. (It goes on in the same way; the rest is not shown.)"
+    )
     first = view["properties"]["branches"]["items"]
     second = first["properties"]["branches"]["items"]
     assert second == {
@@ -179,6 +213,13 @@ def test_alternatives_at_the_root_are_said_in_words() -> None:
     view = google_view({"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}]})
     check(view)
     assert view["description"] == '(anyOf: [{"required":["a"]},{"required":["b"]}])'
+
+
+def test_a_root_that_never_says_what_it_is_is_cut() -> None:
+    loop = {"allOf": [{"$ref": "#/$defs/A"}]}
+    view = google_view({**loop, "$defs": {"A": loop}})
+    check(view)
+    assert view["properties"] == {}
 
 
 @pytest.mark.parametrize(
@@ -244,6 +285,60 @@ def test_arguments_of_a_given_schema_come_back_too() -> None:
     assert checker.fitted(same) is same
     with pytest.raises(ToolArgumentError, match="level"):
         checker.fitted({"level": None})
+
+
+def test_null_in_a_schema_without_an_end_is_left_alone() -> None:
+    loop = {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/A"}]}
+    schema = {"properties": {"a": loop, "b": {"const": None}}, "$defs": {"A": loop}}
+    assert restored({"a": None, "b": None}, schema) == {"a": None, "b": None}
+    chain = {f"D{number}": {"$ref": f"#/$defs/D{number + 1}"} for number in range(30)}
+    long = {"properties": {"a": {"$ref": "#/$defs/D0"}}, "$defs": chain}
+    assert restored({"a": None}, long) == {"a": None}
+    deep = {"type": "array", "items": {"$ref": "#/$defs/L"}}
+    value: Any = 1.0
+    for _ in range(300):
+        value = [value]
+    assert restored({"a": value}, {"properties": {"a": deep}, "$defs": {"L": deep}}) == {"a": value}
+
+
+def test_null_goes_where_no_alternative_takes_it() -> None:
+    numbers = {"anyOf": [{"type": "integer"}, {"enum": ["x"]}]}
+    assert restored({"a": None}, {"properties": {"a": numbers}}) == {}
+
+
+def test_alternatives_are_told_apart_by_kind_and_tag() -> None:
+    def tagged(tag: str, part: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {"tag": {"const": tag}, "n": part},
+            "required": ["tag"],
+        }
+
+    schema = {
+        "properties": {
+            "x": {
+                "anyOf": [
+                    tagged("a", {"type": "integer"}),
+                    tagged("b", {"type": ["string", "null"]}),
+                    {"type": "array", "items": {"type": "integer"}},
+                    {"type": "boolean"},
+                    {"type": "integer"},
+                ]
+            }
+        }
+    }
+    for sent, meant in [
+        ({"tag": "a", "n": None}, {"tag": "a"}),
+        ({"tag": "b", "n": None}, {"tag": "b", "n": None}),
+        ([1.0, 2], [1, 2]),
+        (3.0, 3),
+        (3.5, 3.5),
+        (True, True),
+        ("text", "text"),
+        ({"tag": "c", "n": None}, {"tag": "c", "n": None}),
+    ]:
+        back = restored({"x": sent}, schema)["x"]
+        assert (back, type(back)) == (meant, type(meant))
 
 
 def test_definitions_are_made_once_for_each_family() -> None:

@@ -245,6 +245,23 @@ def test_alternatives_that_may_both_fit_are_told_apart_in_words() -> None:
     assert says_the_same_when_strict(strict)
 
 
+def test_a_reference_with_rules_beside_it_is_not_called_strict() -> None:
+    node = {
+        "type": "object",
+        "properties": {"next": {"$ref": "#/$defs/N", "type": "object"}},
+        "required": ["next"],
+        "additionalProperties": False,
+    }
+    schema = {**node, "$defs": {"N": node}}
+    assert not says_the_same_when_strict(convert_to_strict_schema(schema))
+
+
+def test_alternatives_that_are_no_tagged_objects_are_told_apart_in_words() -> None:
+    schema = {"properties": {"x": {"oneOf": [True, {"type": "object"}]}}, "required": ["x"]}
+    converted = convert_to_strict_schema(schema)["properties"]["x"]
+    assert converted["description"] == "Exactly one of the alternatives must fit."
+
+
 def test_one_of_becomes_any_of_under_strict_rules() -> None:
     schema = {
         "properties": {"a": {"oneOf": [{"type": "string"}, {"type": "integer"}]}},
