@@ -10,8 +10,8 @@ from mbxai.mcp._http_app import SessionEndpoint, rest_app, streamable_app
 from mbxai.mcp._protocol import make_protocol_server, serve_stdio
 from mbxai.mcp._served_tools import ServedTools
 from mbxai.tools import Tool, ToolOptions, ToolRegistry
-from mbxai.tools._signature import AnyFunction
 from mbxai.tools._tool import MarkOptions
+from mbxai.tools.schema._signature import AnyFunction
 
 if TYPE_CHECKING:  # slow to load
     from fastapi import FastAPI

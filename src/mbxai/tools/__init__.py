@@ -4,7 +4,6 @@ from mbxai.tools._call import PendingCall, ToolApproval, ToolCall
 from mbxai.tools._client import AsyncToolClient
 from mbxai.tools._context import Progress, Secret, SecretSource, ToolContext
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._strict import convert_to_strict_schema
 from mbxai.tools._sync import ToolClient
 from mbxai.tools._tool import Tool, ToolOptions, tool
 from mbxai.tools.loop._answer import ParsedToolCompletion, ToolCompletion
@@ -15,6 +14,7 @@ from mbxai.tools.loop._stream_view import ToolStreamEvent
 from mbxai.tools.loop._sync_stream import ToolChatStream
 from mbxai.tools.runner._progress import ToolListener
 from mbxai.tools.runner._runner import AfterCall, Approver, BeforeCall
+from mbxai.tools.schema._strict import convert_to_strict_schema
 from mbxai.wire import (
     Budget,
     ToolCalled,

@@ -12,7 +12,6 @@ from mbxai.tools._call import ToolCall
 from mbxai.tools._context import SecretSource, ToolContext
 from mbxai.tools._marked import tools_of
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._signature import AnyFunction
 from mbxai.tools._tool import MarkOptions, Tool, ToolOptions
 from mbxai.tools.loop._answer import (
     ParsedToolCompletion,
@@ -32,6 +31,7 @@ from mbxai.tools.loop._options import (
 from mbxai.tools.loop._port import ModelPort, whole_answer
 from mbxai.tools.loop._stream import AsyncToolChatStream
 from mbxai.tools.runner._runner import ToolRunner
+from mbxai.tools.schema._signature import AnyFunction
 from mbxai.wire import (
     ChatCompletion,
     CompletionParams,

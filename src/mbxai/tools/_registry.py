@@ -6,9 +6,9 @@ from typing import Any
 
 from mbxai._redaction import get_logger
 from mbxai.errors import ToolDefinitionError
-from mbxai.tools._signature import AnyFunction, innermost
 from mbxai.tools._tool import Tool
-from mbxai.tools._views import plainest_of
+from mbxai.tools.schema._signature import AnyFunction, innermost
+from mbxai.tools.schema._views import plainest_of
 from mbxai.wire import ToolDefinition
 
 logger = get_logger(__name__)

@@ -10,11 +10,11 @@ import mbxai.portal as portal
 from mbxai.tools._client import AsyncToolClient
 from mbxai.tools._context import SecretSource, ToolContext
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._signature import AnyFunction
 from mbxai.tools._tool import MarkOptions, ToolOptions
 from mbxai.tools.loop._answer import ParsedToolCompletion, ToolCompletion
 from mbxai.tools.loop._options import ToolChatParams, ToolClientOptions, ToolParseParams
 from mbxai.tools.loop._sync_stream import ToolChatStream, blocking_stream
+from mbxai.tools.schema._signature import AnyFunction
 from mbxai.wire import (
     ChatCompletion,
     CompletionParams,

@@ -20,15 +20,15 @@ from typing import (
 
 from mbxai._redaction import get_logger
 from mbxai.errors import ToolDefinitionError
-from mbxai.tools._docstring import function_texts
-from mbxai.tools._google_view import google_view
-from mbxai.tools._provider_view import provider_view
-from mbxai.tools._restore import RestoringChecker
-from mbxai.tools._schema import FunctionSignature, read_signature
-from mbxai.tools._signature import AnyFunction, innermost
-from mbxai.tools._strict import convert_to_strict_schema, says_the_same_when_strict
-from mbxai.tools._views import family_of
 from mbxai.tools.runner._arguments import SchemaChecker
+from mbxai.tools.schema._docstring import function_texts
+from mbxai.tools.schema._google_view import google_view
+from mbxai.tools.schema._provider_view import provider_view
+from mbxai.tools.schema._restore import RestoringChecker
+from mbxai.tools.schema._schema import FunctionSignature, read_signature
+from mbxai.tools.schema._signature import AnyFunction, innermost
+from mbxai.tools.schema._strict import convert_to_strict_schema, says_the_same_when_strict
+from mbxai.tools.schema._views import family_of
 from mbxai.wire import Effect, ToolDefinition, ToolInfo
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -27,8 +27,8 @@ from mbxai.errors import (
     ToolRoundsExceededError,
 )
 from mbxai.tools import Secret, Tool, ToolCall, ToolContext
-from mbxai.tools.runner import _threads as threads
 from mbxai.tools._context import Progress
+from mbxai.tools.runner import _threads as threads
 from mbxai.tools.runner._attempt import Attempt
 from mbxai.tools.runner._progress import RunControl
 from mbxai.wire import ChatCompletion, ToolResult

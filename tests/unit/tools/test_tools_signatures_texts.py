@@ -7,7 +7,7 @@ import json
 from pydantic import BaseModel, Field
 
 from mbxai.tools import Tool
-from mbxai.tools._docstring import read_docstring
+from mbxai.tools.schema._docstring import read_docstring
 
 
 def test_a_class_and_its_constructor_both_describe_the_parameters() -> None:

@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 
 from mbxai.tools import convert_to_strict_schema
-from mbxai.tools._google_view import google_view
-from mbxai.tools._provider_view import provider_view
+from mbxai.tools.schema._google_view import google_view
+from mbxai.tools.schema._provider_view import provider_view
 
 
 def test_local_references_are_replaced_by_what_they_name() -> None:

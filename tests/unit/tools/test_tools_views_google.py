@@ -10,9 +10,9 @@ from support.tool_signatures import CASES, SignatureCase
 
 from mbxai.errors import ToolArgumentError
 from mbxai.tools import Tool
-from mbxai.tools._google_view import google_view
-from mbxai.tools._restore import restored
-from mbxai.tools._views import family_of, view_for
+from mbxai.tools.schema._google_view import google_view
+from mbxai.tools.schema._restore import restored
+from mbxai.tools.schema._views import family_of, view_for
 
 # All that a schema may say there.
 KNOWN = {

@@ -11,10 +11,10 @@ from support.schema_makers import arguments, convertible, nonsense, schemas
 from support.schema_values import values_of
 
 from mbxai.tools import convert_to_strict_schema
-from mbxai.tools._google_view import google_view
-from mbxai.tools._provider_view import provider_view
-from mbxai.tools._restore import restored
-from mbxai.tools._strict import says_the_same_when_strict
+from mbxai.tools.schema._google_view import google_view
+from mbxai.tools.schema._provider_view import provider_view
+from mbxai.tools.schema._restore import restored
+from mbxai.tools.schema._strict import says_the_same_when_strict
 
 THOROUGH = settings(
     derandomize=True,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from mbxai.tools import convert_to_strict_schema
-from mbxai.tools._provider_view import provider_view
-from mbxai.tools._strict import says_the_same_when_strict
+from mbxai.tools.schema._provider_view import provider_view
+from mbxai.tools.schema._strict import says_the_same_when_strict
 
 
 def test_strict_conversion_closes_objects_and_makes_optional_properties_nullable() -> None:

@@ -12,7 +12,6 @@ import anyio
 from mbxai._redaction import get_logger
 from mbxai.errors import ToolExecutionError, ToolRetry
 from mbxai.tools._context import ToolContext
-from mbxai.tools._signature import AnyFunction
 from mbxai.tools._tool import Tool
 from mbxai.tools.runner._attempt import Attempt, Outcome
 from mbxai.tools.runner._cleaning import Cleaner
@@ -21,6 +20,7 @@ from mbxai.tools.runner._prepare import Prepared, with_context
 from mbxai.tools.runner._progress import RunControl, ToolListener
 from mbxai.tools.runner._results import Shown, finished
 from mbxai.tools.runner._threads import StrayTasks, in_thread
+from mbxai.tools.schema._signature import AnyFunction
 from mbxai.wire import ToolResult
 
 logger = get_logger(__name__)

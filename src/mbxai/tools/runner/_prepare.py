@@ -11,8 +11,6 @@ from pydantic import ValidationError
 from mbxai.errors import ToolArgumentError
 from mbxai.tools._call import ToolCall
 from mbxai.tools._context import Secret, ToolContext
-from mbxai.tools._schema import FunctionSignature
-from mbxai.tools._signature import Parameter
 from mbxai.tools._tool import Tool
 from mbxai.tools.runner._argument_text import read_arguments
 from mbxai.tools.runner._arguments import with_decoded
@@ -20,6 +18,8 @@ from mbxai.tools.runner._cleaning import Cleaner
 from mbxai.tools.runner._failures import failure, failure_text
 from mbxai.tools.runner._progress import RunControl
 from mbxai.tools.runner._threads import in_thread
+from mbxai.tools.schema._schema import FunctionSignature
+from mbxai.tools.schema._signature import Parameter
 from mbxai.wire import ToolResult
 
 _LARGE_CHARS: Final = 65_536

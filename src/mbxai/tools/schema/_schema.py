@@ -12,12 +12,12 @@ import pydantic_core
 from pydantic import ValidationError
 
 from mbxai.errors import ToolArgumentError
-from mbxai.tools._docstring import DocstringText
-from mbxai.tools._fields import read_fields
-from mbxai.tools._restore import restored
-from mbxai.tools._signature import AnyFunction, Parameter, read_parameters
-from mbxai.tools._whole_model import read_whole_model
 from mbxai.tools.runner._arguments import argument_problems, read_object, with_decoded
+from mbxai.tools.schema._docstring import DocstringText
+from mbxai.tools.schema._fields import read_fields
+from mbxai.tools.schema._restore import restored
+from mbxai.tools.schema._signature import AnyFunction, Parameter, read_parameters
+from mbxai.tools.schema._whole_model import read_whole_model
 
 ArgumentReader: TypeAlias = Callable[[str | bytes], dict[str, Any]]
 """Reads JSON text into values by parameter name; raises pydantic's `ValidationError`."""

@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mbxai.tools._provider_view import provider_view
-from mbxai.tools._restore import written
-from mbxai.tools._schema_words import types_of
+from mbxai.tools.schema._provider_view import provider_view
+from mbxai.tools.schema._restore import written
+from mbxai.tools.schema._schema_words import types_of
 
 _MAX_DEPTH: Final = 32
 _MAX_NODES: Final = 3_000

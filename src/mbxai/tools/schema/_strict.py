@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from mbxai.tools._provider_view import provider_view
-from mbxai.tools._schema_words import types_of
+from mbxai.tools.schema._provider_view import provider_view
+from mbxai.tools.schema._schema_words import types_of
 
 # What every provider with a strict mode knows. Bounds, patterns and formats are known to some, and
 # make others refuse the request.

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from mbxai.tools._docstring import DocstringText, class_texts
+from mbxai.tools.schema._docstring import DocstringText, class_texts
 
 # Any in this file: pydantic's core schemas and JSON Schemas are open data.
 Schema = dict[str, Any]

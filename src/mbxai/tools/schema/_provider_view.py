@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
-from mbxai.tools._schema_words import (
+from mbxai.tools.schema._schema_words import (
     ANNOTATIONS,
     DEFINITIONS,
     LINKED,

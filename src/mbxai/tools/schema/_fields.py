@@ -15,11 +15,11 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, cr
 from pydantic.fields import FieldInfo
 
 from mbxai.errors import ToolArgumentError, ToolDefinitionError
-from mbxai.tools._annotations import readable_annotation
-from mbxai.tools._docstring import DocstringText
-from mbxai.tools._json_schema import ToolJsonSchema
-from mbxai.tools._provider_view import provider_view
-from mbxai.tools._signature import AnyFunction, Parameter, fixed_keywords, owner_of
+from mbxai.tools.schema._annotations import readable_annotation
+from mbxai.tools.schema._docstring import DocstringText
+from mbxai.tools.schema._json_schema import ToolJsonSchema
+from mbxai.tools.schema._provider_view import provider_view
+from mbxai.tools.schema._signature import AnyFunction, Parameter, fixed_keywords, owner_of
 from mbxai.wire._typed_dicts import with_readable_typed_dicts
 
 _PLAIN: Final[tuple[Any, ...]] = (str, int, float, bool)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from mbxai.tools._google_view import google_view
-from mbxai.tools._provider_view import provider_view
+from mbxai.tools.schema._google_view import google_view
+from mbxai.tools.schema._provider_view import provider_view
 
 Family: TypeAlias = Literal["general", "google"]
 """Models that take schemas of the same form."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, cast
 
-from mbxai.tools._signature import AnyFunction, innermost
+from mbxai.tools.schema._signature import AnyFunction, innermost
 
 # What docstring_parser does not read as parameters by itself.
 _MORE_SECTIONS: Final = ("Keyword Args", "Keyword Arguments", "Other Parameters")

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from mbxai.tools._schema_words import types_of
 from mbxai.tools.runner._arguments import SchemaChecker
+from mbxai.tools.schema._schema_words import types_of
 
 _MAX_DEPTH: Final = 100
 _MAX_HOPS: Final = 20

@@ -13,11 +13,11 @@ import typing_extensions
 from pydantic import BaseModel, ConfigDict, RootModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from mbxai.tools._docstring import DocstringText
-from mbxai.tools._fields import field_description
-from mbxai.tools._json_schema import ToolJsonSchema
-from mbxai.tools._provider_view import provider_view
-from mbxai.tools._signature import Parameter
+from mbxai.tools.schema._docstring import DocstringText
+from mbxai.tools.schema._fields import field_description
+from mbxai.tools.schema._json_schema import ToolJsonSchema
+from mbxai.tools.schema._provider_view import provider_view
+from mbxai.tools.schema._signature import Parameter
 from mbxai.wire._typed_dicts import with_readable_typed_dicts
 
 
