@@ -254,10 +254,19 @@ CASES = [
     SignatureCase(
         "integer_map",
         integer_map,
-        closed({"data": {"type": "object", "additionalProperties": STRING}}, "data"),
+        closed(
+            {
+                "data": {
+                    "type": "object",
+                    "additionalProperties": STRING,
+                    "propertyNames": {"type": "string", "pattern": "^-?[0-9]+$"},
+                }
+            },
+            "data",
+        ),
         False,
         made(data=st.dictionaries(st.integers(), TEXT, max_size=3)),
-        {"data": {"1": 1}},
+        {"data": {"one": "1"}},
     ),
     SignatureCase(
         "enum_map",

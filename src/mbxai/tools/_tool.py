@@ -162,6 +162,9 @@ class Tool:
             object.__setattr__(self, "schema", _copied(self.name, given))
         else:
             object.__setattr__(self, "schema", signature.schema)
+            # A lone model has taken the place of the arguments, and its text that of the function.
+            if not self.description and texts.summary == "":
+                object.__setattr__(self, "description", signature.schema.get("description", ""))
 
     @classmethod
     def from_function(

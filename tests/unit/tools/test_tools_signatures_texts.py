@@ -1,5 +1,6 @@
 """What docstrings say of parameters and fields, and where it stands in the schema."""
 
+import dataclasses
 import enum
 import functools
 import json
@@ -188,3 +189,23 @@ def test_a_model_that_is_itself_the_function_describes_its_fields() -> None:
     }
     _, keywords = tool.signature.bind(tool.signature.validate('{"grams": 3}'))
     assert Parcel(**keywords).weight == 3
+
+
+def test_a_lone_model_describes_a_function_that_says_nothing() -> None:
+    class Order(BaseModel):
+        """An order of a customer."""
+
+        item: str
+
+    def place(order: Order) -> None: ...
+
+    assert Tool.from_function(place).description == "An order of a customer."
+    assert Tool.from_function(place, description="Buy.").description == "Buy."
+
+
+def test_what_python_writes_into_a_dataclass_describes_nothing() -> None:
+    @dataclasses.dataclass
+    class Point:
+        x: float
+
+    assert Tool.from_function(Point).description == ""

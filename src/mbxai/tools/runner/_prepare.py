@@ -18,6 +18,7 @@ from mbxai.tools.runner._cleaning import Cleaner
 from mbxai.tools.runner._failures import failure, failure_text
 from mbxai.tools.runner._progress import RunControl
 from mbxai.tools.runner._threads import in_thread
+from mbxai.tools.schema._restore import restored
 from mbxai.tools.schema._schema import FunctionSignature
 from mbxai.tools.schema._signature import Parameter
 from mbxai.wire import ToolResult
@@ -165,15 +166,23 @@ def _read(tool: Tool | None, call: ToolCall) -> Prepared:
     given, text = read_arguments(call.arguments)
     values = given
     if tool is not None and tool.checker is not None:
-        fitted = tool.checker.fitted(given)
-        if fitted is not given:
-            given, text = fitted, pydantic_core.to_json(fitted).decode()
+        given, text = _written(given, tool.checker.fitted(given), text)
     if tool is not None and tool.signature is not None:
         if _ENCODED.search(text):
-            decoded = _decoded(tool.signature, given, text)
-            if decoded is not None:
-                given, text = decoded, pydantic_core.to_json(decoded).decode()
+            given, text = _written(given, _decoded(tool.signature, given, text), text)
+        if tool.requires_approval is not False and tool.signature.strict:
+            # What is shown and approved is what will be run, without nulls that mean nothing.
+            given, text = _written(given, restored(given, tool.schema), text)
         values = tool.signature.validate(text)
     if text != call.arguments:
         call = replace(call, arguments=text)
     return Prepared(call=call, given=given, values=values)
+
+
+def _written(
+    before: dict[str, Any], after: dict[str, Any] | None, text: str
+) -> tuple[dict[str, Any], str]:
+    """Arguments after a change, with their JSON text; the text is kept where nothing changed."""
+    if after is None or after == before:
+        return before, text
+    return after, pydantic_core.to_json(after).decode()

@@ -3,6 +3,7 @@
 Google, NumPy, Sphinx (ReST) and Epydoc layouts are read. No schema is made here.
 """
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -122,10 +123,20 @@ def _docstrings(function: AnyFunction) -> list[str | None]:
     if inspect.isclass(function):
         # A class without an `__init__` of its own has the text of `object`.
         own = "__init__" in vars(function)
-        return [function.__doc__, function.__init__.__doc__ if own else None]
+        # Where a dataclass says nothing, Python writes its signature there.
+        generated = dataclasses.is_dataclass(function) and is_generated(function)
+        return [
+            None if generated else function.__doc__,
+            function.__init__.__doc__ if own else None,
+        ]
     if inspect.isroutine(function):
         return [inspect.getdoc(function)]
     return [inspect.getdoc(innermost(function)), type(function).__doc__]
+
+
+def is_generated(owner: type[Any]) -> bool:
+    """Whether a dataclass has no docstring but the signature that Python writes in its place."""
+    return (owner.__doc__ or "").startswith(f"{owner.__name__}(")
 
 
 @cache

@@ -12,6 +12,7 @@ from mbxai.tools.schema._docstring import DocstringText, class_texts
 Schema = dict[str, Any]
 
 _DECIMAL: Final = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)$"
+_INTEGER: Final = r"^-?[0-9]+$"
 _MAX_FLAGS: Final = 4
 
 
@@ -53,6 +54,13 @@ class ToolJsonSchema(GenerateJsonSchema):
         for member in made.get("anyOf", ()):
             if member.get("type") == "string":
                 member["pattern"] = _DECIMAL
+        return made
+
+    def dict_schema(self, schema: Any) -> Schema:
+        """Describe a mapping; JSON has text for keys only, so numbers are said by a pattern."""
+        made = super().dict_schema(schema)
+        if schema.get("keys_schema", {}).get("type") == "int":
+            made["propertyNames"] = {"type": "string", "pattern": _INTEGER}
         return made
 
     def is_subclass_schema(self, schema: Any) -> Schema:
