@@ -38,13 +38,13 @@ class Rounds:
         Raises:
             ConfigurationError: A result or an approval belongs to no call that waits.
         """
-        self.conversation = conversation
+        self.conversation: Conversation = conversation
         self._runner = runner
         self._context = options.get("context") or ToolContext[Any]()
         self._results: Mapping[str, object] = options.get("tool_results") or {}
         self._approvals = options.get("approvals") or ()
         self._listener = options.get("on_event")
-        self.unanswered = conversation.unanswered()
+        self.unanswered: list[ToolCall] = conversation.unanswered()
         check_answers(self.unanswered, self._results, self._approvals)
 
     async def run(self, calls: Sequence[ToolCall], listener: ToolListener | None = None) -> None:
