@@ -27,6 +27,7 @@ MAX_TOKENS = 300
 # own validation does.
 BEYOND_THE_GRAMMAR = {
     "enum_map": {"propertyNames"},
+    "integer_map": {"propertyNames"},
     "constrained": {"multipleOf", "exclusiveMinimum", "exclusiveMaximum"},
 }
 # A list in a list in a list, or digits without an end: the tiny model may write on and on.

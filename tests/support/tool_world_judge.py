@@ -44,7 +44,7 @@ def _judge_answer(plan: Plan, turn: Turn, played: TurnRecord) -> None:
         assert played.parsed == Summary(**last.data)
     else:
         assert played.completion.text == last.text
-        said = "".join(answer.text for answer in turn.answers)
+        said = "\n\n".join(answer.text for answer in turn.answers if answer.text)
         assert played.heard == (said if plan.is_streamed else last.text)
     usage = played.usage
     assert usage is not None
@@ -109,6 +109,7 @@ def _judge_assistant(answer: Answer, message: Message) -> None:
     for call, sent in zip(answer.calls, _calls(message), strict=True):
         # A name that no tool can have is refused by servers, and goes back as one that can be.
         proper = re.sub(r"[^a-zA-Z0-9_-]", "_", call.tool)
+        proper = proper if proper == call.tool else f"invalid_{proper}"
         assert sent["function"]["name"] == proper, "a name was changed"
         text = sent["function"]["arguments"]
         # Servers read the arguments again; what is no object may go back as one.

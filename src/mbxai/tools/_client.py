@@ -5,14 +5,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 
+import pydantic_core
 from pydantic import TypeAdapter
 
+from mbxai.errors import ConfigurationError, ToolDefinitionError
 from mbxai.openrouter import AsyncStreamManager
 from mbxai.tools._call import ToolCall
 from mbxai.tools._context import SecretSource, ToolContext
 from mbxai.tools._marked import tools_of
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._tool import MarkOptions, Tool, ToolOptions
+from mbxai.tools._tool import MAX_RESULT_BYTES, MarkOptions, Tool, ToolOptions
 from mbxai.tools.loop._answer import (
     ParsedToolCompletion,
     ToolCompletion,
@@ -22,12 +24,8 @@ from mbxai.tools.loop._answer import (
 from mbxai.tools.loop._conversation import Conversation
 from mbxai.tools.loop._loop import Rounds, check_nothing_pending, converse, keeping_run
 from mbxai.tools.loop._offer import Offer
-from mbxai.tools.loop._options import (
-    ToolChatParams,
-    ToolClientOptions,
-    ToolParseParams,
-    split_params,
-)
+from mbxai.tools.loop._option_checks import check_client_options, split_params
+from mbxai.tools.loop._options import ToolChatParams, ToolClientOptions, ToolParseParams
 from mbxai.tools.loop._port import ModelPort, whole_answer
 from mbxai.tools.loop._stream import AsyncToolChatStream
 from mbxai.tools.runner._runner import ToolRunner
@@ -41,6 +39,7 @@ from mbxai.wire import (
     ToolDefinition,
     ToolInfo,
     ToolResult,
+    output_type_of,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,6 +65,7 @@ class AsyncToolClient:
         Raises:
             ConfigurationError: The object has neither `create` nor `parse`, or a number cannot be.
         """
+        check_client_options(options)
         self._port = ModelPort(openrouter_client)
         self._registry = ToolRegistry()
         self._runner = ToolRunner(self._registry, **options)
@@ -106,7 +106,13 @@ class AsyncToolClient:
         self._registry.add(made, replace=replace)
 
     def register_external_tool(
-        self, name: str, description: str, schema: Mapping[str, Any], **options: Unpack[ToolOptions]
+        self,
+        name: str,
+        description: str,
+        schema: Mapping[str, Any],
+        *,
+        max_result_bytes: int = MAX_RESULT_BYTES,
+        replace: bool = False,
     ) -> None:
         """Offer a tool that the application runs itself: `chat` returns its calls as pending.
 
@@ -114,20 +120,27 @@ class AsyncToolClient:
             name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
             description: What the tool does, for the model.
             schema: JSON Schema of the arguments.
-            **options: See `ToolOptions`.
+            max_result_bytes: How much of a result the model is shown.
+            replace: Whether the tool may take the place of another one of its name.
 
         Raises:
             ToolDefinitionError: The name or the schema cannot be that of a tool, or another tool
                 has the name already.
         """
-        self._registry.add(Tool(name, description, schema=dict(schema), **options))
+        if not isinstance(schema, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+            raise ToolDefinitionError(f"Tool {name!r}: its schema must be a mapping.")
+        made = Tool(name, description, None, dict(schema), max_result_bytes=max_result_bytes)
+        self._registry.add(made, replace=replace)
 
-    def register_object(self, source: object, *, prefix: str = "") -> list[str]:
+    def register_object(
+        self, source: object, *, prefix: str = "", replace: bool = False
+    ) -> list[str]:
         """Offer all methods of an object that bear the `tool` decorator.
 
         Args:
             source: The object; its methods keep their `self`.
             prefix: Put before each tool's name, so that two objects of one class can be told apart.
+            replace: Whether they may take the place of other tools of their names.
 
         Returns:
             Names of the tools, in the order of their definition.
@@ -137,7 +150,7 @@ class AsyncToolClient:
                 function has the name already; nothing is registered then.
         """
         tools = tools_of(source, prefix=prefix)
-        self._registry.add_all(tools)
+        self._registry.add_all(tools, replace=replace)
         return [tool.name for tool in tools]
 
     @overload
@@ -186,7 +199,7 @@ class AsyncToolClient:
     async def call_tool(
         self,
         name: str,
-        arguments: str,
+        arguments: str | Mapping[str, object],
         *,
         call_id: str = "",
         session_id: str = "",
@@ -200,7 +213,7 @@ class AsyncToolClient:
 
         Args:
             name: Name of the tool.
-            arguments: JSON text of an object, as a model writes it.
+            arguments: JSON text of an object, as a model writes it, or the object.
             call_id: The model's id of the call.
             session_id: Id of the agent session, for the tool's context.
             idempotency_key: The same for every run of the same call.
@@ -222,7 +235,10 @@ class AsyncToolClient:
             secrets=surroundings.secrets if secrets is None else secrets,
             attempt=attempt if attempt > 1 else surroundings.attempt,
         )
-        call = ToolCall(call_id or surroundings.call_id, name, arguments)
+        text = (
+            arguments if isinstance(arguments, str) else pydantic_core.to_json(arguments).decode()
+        )
+        call = ToolCall(call_id or surroundings.call_id, name, text)
         return await self._runner.run(call, surroundings, scrub=scrub)
 
     @overload
@@ -406,6 +422,9 @@ class AsyncToolClient:
         """
         rounds = self._begin(messages, model, params)
         conversation = rounds.conversation
+        output_type_of(response_format)  # before a tool has run for an answer that cannot be had
+        if not use_tools and (params.get("approvals") or params.get("tool_results")):
+            raise ConfigurationError("use_tools=False runs nothing; leave out what was approved.")
         ask = partial(
             self._port.parse,
             response_format=response_format,
@@ -413,7 +432,8 @@ class AsyncToolClient:
         )
         with keeping_run(conversation):
             answer: Any
-            if not (use_tools and (conversation.offer.definitions() or rounds.unanswered)):
+            has_tools = use_tools and (conversation.offer.definitions() or rounds.unanswered)
+            if not has_tools:
                 answer = await ask(**conversation.typed_request())
             elif one_call:
                 answer = await converse(rounds, partial(whole_answer, ask))
@@ -425,7 +445,7 @@ class AsyncToolClient:
         if not isinstance(answer, ParsedChatCompletion):
             return cast("ParsedToolCompletion[T]", answer)  # a user's own client; its own type
         parsed = cast("ParsedChatCompletion[T]", answer)
-        if not one_call:
+        if not (one_call and has_tools):  # else it was counted as it came
             conversation.count(parsed)
         return parsed_with_run(parsed, conversation.finish(parsed))
 

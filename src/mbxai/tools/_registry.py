@@ -48,11 +48,12 @@ class ToolRegistry:
             logger.debug("Tool %s is replaced", tool.name)
         self._tools = {**self._tools, tool.name: tool}
 
-    def add_all(self, tools: Sequence[Tool]) -> None:
+    def add_all(self, tools: Sequence[Tool], *, replace: bool = False) -> None:
         """Offer several tools, or none of them.
 
         Args:
             tools: The tools.
+            replace: Whether they may take the place of other tools of their names.
 
         Raises:
             ToolDefinitionError: A name is taken by another function; nothing was added.
@@ -60,7 +61,7 @@ class ToolRegistry:
         before = self._tools
         try:
             for tool in tools:
-                self.add(tool)
+                self.add(tool, replace=replace)
         except ToolDefinitionError:
             self._tools = before
             raise
@@ -117,13 +118,14 @@ def _is_same(known: Tool, tool: Tool) -> bool:
 
 
 def _identity(function: AnyFunction) -> tuple[object, ...]:
-    """What a function keeps when its definition is run once more; lambdas have nothing of it."""
-    inner: Any = innermost(function)
-    name = getattr(inner, "__qualname__", "<lambda>")
-    owner = getattr(function, "__self__", None)
-    if "<lambda>" in name or (owner is not None and not inspect.isclass(owner)):
+    """What a function keeps when its definition is run once more.
+
+    Only plain functions of a module keep anything: two closures, partials or callable objects may
+    have one name and do different things.
+    """
+    if not inspect.isfunction(function) or "<" in function.__qualname__:
         return (object(),)
-    return getattr(inner, "__module__", ""), name, type(function)
+    return function.__module__, function.__qualname__
 
 
 def _place(tool: Tool) -> str:

@@ -10,7 +10,7 @@ import mbxai.portal as portal
 from mbxai.tools._client import AsyncToolClient
 from mbxai.tools._context import SecretSource, ToolContext
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._tool import MarkOptions, ToolOptions
+from mbxai.tools._tool import MAX_RESULT_BYTES, MarkOptions, ToolOptions
 from mbxai.tools.loop._answer import ParsedToolCompletion, ToolCompletion
 from mbxai.tools.loop._options import ToolChatParams, ToolClientOptions, ToolParseParams
 from mbxai.tools.loop._sync_stream import ToolChatStream, blocking_stream
@@ -88,7 +88,13 @@ class ToolClient:
         self._core.register_tool(name, description, function, schema, replace=replace, **options)
 
     def register_external_tool(
-        self, name: str, description: str, schema: Mapping[str, Any], **options: Unpack[ToolOptions]
+        self,
+        name: str,
+        description: str,
+        schema: Mapping[str, Any],
+        *,
+        max_result_bytes: int = MAX_RESULT_BYTES,
+        replace: bool = False,
     ) -> None:
         """Offer a tool that the application runs itself: `chat` returns its calls as pending.
 
@@ -96,20 +102,26 @@ class ToolClient:
             name: The name that the model uses: 1 to 64 letters, digits, `_` and `-`.
             description: What the tool does, for the model.
             schema: JSON Schema of the arguments.
-            **options: See `ToolOptions`.
+            max_result_bytes: How much of a result the model is shown.
+            replace: Whether the tool may take the place of another one of its name.
 
         Raises:
             ToolDefinitionError: The name or the schema cannot be that of a tool, or another tool
                 has the name already.
         """
-        self._core.register_external_tool(name, description, schema, **options)
+        self._core.register_external_tool(
+            name, description, schema, max_result_bytes=max_result_bytes, replace=replace
+        )
 
-    def register_object(self, source: object, *, prefix: str = "") -> list[str]:
+    def register_object(
+        self, source: object, *, prefix: str = "", replace: bool = False
+    ) -> list[str]:
         """Offer all methods of an object that bear the `tool` decorator.
 
         Args:
             source: The object; its methods keep their `self`.
             prefix: Put before each tool's name, so that two objects of one class can be told apart.
+            replace: Whether they may take the place of other tools of their names.
 
         Returns:
             Names of the tools, in the order of their definition.
@@ -118,7 +130,7 @@ class ToolClient:
             ToolDefinitionError: There is no such method, one cannot become a tool, or another
                 function has the name already; nothing is registered then.
         """
-        return self._core.register_object(source, prefix=prefix)
+        return self._core.register_object(source, prefix=prefix, replace=replace)
 
     @overload
     def tool(self, function: F, /) -> F: ...
@@ -141,7 +153,8 @@ class ToolClient:
             ToolDefinitionError: The name, a parameter or an option cannot be that of a tool, or
                 another function has the name already.
         """
-        return self._core.tool(**options) if function is None else self._core.tool(function)
+        add = self._core.tool(**options)
+        return add if function is None else add(function)
 
     def tool_infos(self) -> list[ToolInfo]:
         """Return what a planner must know of each tool, oldest first."""
@@ -161,7 +174,7 @@ class ToolClient:
     def call_tool(
         self,
         name: str,
-        arguments: str,
+        arguments: str | Mapping[str, object],
         *,
         call_id: str = "",
         session_id: str = "",
@@ -175,7 +188,7 @@ class ToolClient:
 
         Args:
             name: Name of the tool.
-            arguments: JSON text of an object, as a model writes it.
+            arguments: JSON text of an object, as a model writes it, or the object.
             call_id: The model's id of the call.
             session_id: Id of the agent session, for the tool's context.
             idempotency_key: The same for every run of the same call.

@@ -1,6 +1,7 @@
 """One function a model may call: what it is called, what it takes, how it may be run."""
 
 import copy
+import difflib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,9 +46,10 @@ _OPTIONS: Final = "__mbxai_tool__"
 ApprovalRule: TypeAlias = bool | Callable[[dict[str, Any]], bool | Awaitable[bool]]  # Any: JSON
 """Whether a person must agree before a run: always, never, or said by a function.
 
-The function gets the arguments as the model gave them, after they were found valid, and returns
-whether approval is needed; coroutine functions are awaited. If it fails, or returns anything but
-False, approval is needed.
+The function gets the arguments as JSON values, after they were found valid, and returns whether
+approval is needed; coroutine functions are awaited. It is asked twice where validation has changed
+something, as by taking spaces off: about what the model wrote, and about what the function will
+get. If it fails, or returns anything but False, approval is needed.
 """
 
 
@@ -192,6 +194,7 @@ class Tool:
             raise ToolDefinitionError(f"Tool {name!r}: {type(function).__name__} is no function.")
         if schema is not None and not isinstance(schema, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
             raise ToolDefinitionError(f"Tool {name!r}: its schema must be a mapping.")
+        check_names(name or getattr(function, "__name__", ""), options)
         marked = cast("MarkOptions", dict(getattr(function, _OPTIONS, {})))
         own_name, own_description = marked.pop("name", None), marked.pop("description", None)
         merged = cast("ToolOptions", {**marked, **options})
@@ -286,10 +289,36 @@ def tool(function: F | None = None, /, **options: Unpack[MarkOptions]) -> F | Ca
     """
 
     def mark(marked: F) -> F:
-        setattr(marked, _OPTIONS, options)
+        label = getattr(marked, "__name__", type(marked).__name__)
+        check_names(label, options)
+        try:
+            setattr(marked, _OPTIONS, options)
+        except (AttributeError, TypeError):
+            raise ToolDefinitionError(
+                f"{label!r} cannot be marked as a tool: it is a {type(marked).__name__}.",
+                hint="Write @tool directly above a function, below @property and the like.",
+            ) from None
         return marked
 
     return mark if function is None else mark(function)
+
+
+def check_names(label: str, options: Mapping[str, object]) -> None:
+    """Refuse options that a tool does not have.
+
+    Args:
+        label: The tool's name.
+        options: Keyword arguments of the decorator, or of a registration.
+
+    Raises:
+        ToolDefinitionError: One of them is unknown.
+    """
+    known = [*ToolOptions.__annotations__, "name", "description"]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            guess = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}."
+            raise ToolDefinitionError(f"Tool {label!r}: there is no option {name!r}.", hint=guess)
 
 
 def is_marked(function: object) -> bool:
@@ -337,7 +366,9 @@ def _rules(tool: Tool) -> Iterator[tuple[bool, str]]:
 
 
 def _is_number(value: object, *, above: float) -> bool:
-    return value is None or (isinstance(value, (int, float)) and value > above)
+    if value is None:
+        return True
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > above
 
 
 def _is_count(value: object, least: int) -> bool:

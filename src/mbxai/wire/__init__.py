@@ -42,7 +42,7 @@ from mbxai.wire._parsed import (
 from mbxai.wire._repeats import RepeatGuard
 from mbxai.wire._result import Attempt, ResponseInfo, WireResult
 from mbxai.wire._schema import compact, json_schema_of, response_format_of, strict_view
-from mbxai.wire._sendable import sendable_param
+from mbxai.wire._sendable import sendable_param, unreadable_text
 from mbxai.wire._sse import MAX_EVENT_BYTES, EventTooLargeError, ServerSentEvent, SSEDecoder
 from mbxai.wire._stream_events import (
     AnswerDone,
@@ -140,5 +140,6 @@ __all__ = [
     "strict_view",
     "sum_usages",
     "total_usage_of",
+    "unreadable_text",
     "with_unique_call_ids",
 ]

@@ -12,6 +12,12 @@ import pydantic_core
 
 from mbxai.wire._completion import Message
 
+INVALID_ARGUMENTS: Final = "invalid_json_arguments"
+"""Under this key goes back what a model wrote in place of arguments."""
+
+INVALID_NAME: Final = "invalid_"
+"""Begins a name that no tool can have, in the form in which it goes back."""
+
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -37,7 +43,9 @@ def sendable_param(
     for call in cast("list[dict[str, Any]]", param.get("tool_calls") or []):
         function: dict[str, Any] = call["function"]
         if not _NAME.fullmatch(function["name"]):
-            function["name"] = _NOT_IN_A_NAME.sub("_", function["name"])[:64] or "unnamed"
+            # Never the name of another tool, which might be run when the conversation is taken up.
+            proper = _NOT_IN_A_NAME.sub("_", function["name"])
+            function["name"] = f"{INVALID_NAME}{proper}"[:64]
         function["arguments"] = _object_text(function["arguments"], mend)
     return param
 
@@ -52,7 +60,29 @@ def _object_text(text: str, mend: Callable[[str], str] | None) -> str:
             return mend(text)
         except ValueError:
             pass
-    return json.dumps({"invalid_json": text}, ensure_ascii=False)
+    return json.dumps({INVALID_ARGUMENTS: text}, ensure_ascii=False)
+
+
+def unreadable_text(arguments: str) -> str | None:
+    """Return the text that `sendable_param` has wrapped because it is no JSON object.
+
+    Args:
+        arguments: JSON text of a call that was sent back.
+
+    Returns:
+        The model's own text; None if it was readable.
+    """
+    if INVALID_ARGUMENTS not in arguments:
+        return None
+    try:
+        value: object = pydantic_core.from_json(arguments)
+    except (ValueError, TypeError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    wrapped = cast("dict[str, object]", value)
+    text = wrapped.get(INVALID_ARGUMENTS)
+    return text if isinstance(text, str) and len(wrapped) == 1 else None
 
 
 def _is_object(text: str) -> bool:

@@ -1,7 +1,7 @@
 """What happens in a streamed answer, as typed events made from its chunks; no I/O."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from mbxai.wire._chunks import ChatCompletionChunk, ChunkChoice, CompletionBuilder
 from mbxai.wire._completion import Annotation, ChatCompletion, Image, ToolCallPart
@@ -18,6 +18,7 @@ class TextDelta:
 
     text: str
     index: int = 0
+    type: Literal["text_delta"] = field(default="text_delta", init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class ReasoningDelta:
 
     text: str
     index: int = 0
+    type: Literal["reasoning_delta"] = field(default="reasoning_delta", init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class RefusalDelta:
 
     text: str
     index: int = 0
+    type: Literal["refusal_delta"] = field(default="refusal_delta", init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class AudioDelta:
     data: str = ""
     transcript: str = ""
     index: int = 0
+    type: Literal["audio_delta"] = field(default="audio_delta", init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,9 @@ class ToolCallArgumentsDelta:
     name: str
     arguments: str
     index: int = 0
+    type: Literal["tool_call_arguments_delta"] = field(
+        default="tool_call_arguments_delta", init=False, repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,7 @@ class ToolCallDone:
     position: int
     call: ToolCallPart
     index: int = 0
+    type: Literal["tool_call_done"] = field(default="tool_call_done", init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,7 @@ class AttachmentAdded:
 
     attachment: Image | Annotation
     index: int = 0
+    type: Literal["attachment_added"] = field(default="attachment_added", init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,7 @@ class AnswerDone:
     """
 
     completion: ChatCompletion
+    type: Literal["answer_done"] = field(default="answer_done", init=False, repr=False)
 
 
 StreamEvent: TypeAlias = (

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -62,6 +63,19 @@ class ToolResult:
     seconds: float = 0.0
     attempts: int = 0
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Leave a value behind that cannot go to another process; what the model saw goes."""
+        state = {name: getattr(self, name) for name in self.__slots__}
+        try:
+            pickle.dumps(self.value)
+        except Exception:  # noqa: BLE001  # whatever a tool has returned
+            state["value"] = None
+        return _rebuilt, (state,)
+
+    def __deepcopy__(self, memo: object) -> "ToolResult":
+        """Return itself; a result never changes."""
+        return self
+
     def to_message(self) -> dict[str, Any]:  # Any: a JSON object of the wire
         """Return the `tool` message that answers the call.
 
@@ -73,6 +87,10 @@ class ToolResult:
             text = [{"type": "text", "text": self.content}] if self.content else []
             content = [*text, *(dict(part) for part in self.parts)]
         return {"role": "tool", "tool_call_id": self.call_id, "content": content}
+
+
+def _rebuilt(state: dict[str, Any]) -> ToolResult:
+    return ToolResult(**state)
 
 
 def call_digest(name: str, arguments: str | Mapping[str, object]) -> str:
@@ -91,7 +109,7 @@ def call_digest(name: str, arguments: str | Mapping[str, object]) -> str:
     if isinstance(arguments, str):
         try:
             meaning = pydantic_core.from_json(arguments) if arguments.strip() else {}
-        except ValueError:
+        except (ValueError, TypeError):  # TypeError: half a surrogate pair
             meaning = [arguments]
         if meaning is None:
             meaning = {}

@@ -13,7 +13,7 @@ from mbxai.errors import (
 from mbxai.tools import PendingCall, Tool, ToolCall, ToolRegistry
 from mbxai.tools.loop._conversation import Conversation
 from mbxai.tools.loop._offer import Offer
-from mbxai.tools.loop._options import split_params
+from mbxai.tools.loop._option_checks import split_params
 from mbxai.tools.loop._resume import check_answers, last_answer, unanswered_calls
 from mbxai.wire import Budget, ChatCompletion, Message, ToolResult
 
@@ -323,10 +323,6 @@ def test_calls_that_wait_stay_open_and_can_be_taken_up() -> None:
         [{"role": "assistant", "content": "Hi"}],
         [
             {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f"}}]},
-            QUESTION,
-        ],
-        [
-            {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f"}}]},
             {"role": "tool", "tool_call_id": "a", "content": "1"},
         ],
     ],
@@ -350,7 +346,79 @@ def test_an_earlier_answer_may_stand_among_the_messages() -> None:
 def test_answers_to_calls_that_do_not_wait_are_refused() -> None:
     word = PendingCall(call=ToolCall("b", "look", "{}"), reason="approval").approve()
     with pytest.raises(ConfigurationError, match=r"'a', 'b'"):
-        check_answers([], {"a": 1}, [word])
+        check_answers([], {"a": 1}, [word], lambda name: False)
+
+
+def test_a_call_that_waits_for_its_result_cannot_be_approved() -> None:
+    call = ToolCall("b", "click", "{}")
+    word = PendingCall(call=call, reason="external").approve()
+    with pytest.raises(ConfigurationError, match="wait for their result"):
+        check_answers([call], {}, [word], lambda name: True)
+
+
+@pytest.mark.parametrize(
+    ("messages", "problem"),
+    [
+        ("hello", "list of messages, not a str"),
+        ({"role": "user"}, "list of messages, not a dict"),
+        (["hello"], r"messages\[0\] is a str"),
+        (
+            [
+                {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f"}}]},
+                QUESTION,
+            ],
+            r"messages\[1\] comes before the result of a call in messages\[0\]",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"id": "a"}, {"id": "a"}]}],
+            "have one id",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}],
+            "or a call has none",
+        ),
+    ],
+)
+def test_what_is_no_conversation_is_refused(messages: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        talk(messages)
+
+
+def test_a_conversation_that_goes_on_after_a_round_forces_no_second_one() -> None:
+    first = talk(params={"tool_choice": "required"})
+    a_round(first, ("a", "look", '{"city": "Oslo"}'))
+    again = talk(first.run().messages, params={"tool_choice": "required"})
+    assert again.request()["tool_choice"] == "auto"
+
+
+def test_what_could_not_be_read_is_not_run_when_the_conversation_is_taken_up() -> None:
+    conversation = talk()
+    conversation.take(calling(("a", "look", 'rm -rf {"cut'), ("b", "look.now", "{}")))
+    unreadable, unknown = talk(conversation.run().messages).unanswered()
+    assert unreadable.arguments == 'rm -rf {"cut'
+    assert unknown.name == "invalid_look_now"
+
+
+def test_arguments_that_are_no_text_are_read_all_the_same() -> None:
+    function = {"name": "look", "arguments": {"city": "Oslo"}}
+    messages = [{"role": "assistant", "tool_calls": [{"id": "a", "function": function}]}]
+    assert unanswered_calls(messages)[0].arguments == '{"city": "Oslo"}'
+
+
+def test_the_budgets_words_are_true() -> None:
+    conversation = talk(budget=Budget(max_tool_calls=2))
+    calls = [(f"a{n}", "look", f'{{"city": "{n}"}}') for n in range(3)]
+    with pytest.raises(BudgetExceededError, match="is 2, 0 are used and 3 more are wanted"):
+        conversation.begin_round(conversation.take(calling(*calls)) or [])
+
+
+def test_a_filter_is_asked_once_a_request() -> None:
+    asked: list[str] = []
+    conversation = talk(tool_filter=lambda info: asked.append(info.name) or True)
+    conversation.request()
+    taken = conversation.take(calling(*[(f"a{n}", "look", f'{{"city": "{n}"}}') for n in range(9)]))
+    conversation.begin_round(taken or [])
+    assert asked == ["look", "wait"]
 
 
 def test_an_approval_holds_for_the_same_arguments_however_they_are_written() -> None:
@@ -369,6 +437,10 @@ def test_an_approval_holds_for_the_same_arguments_however_they_are_written() -> 
         {"max_rounds": "3"},
         {"max_repeats": 0},
         {"budget": 0.5},
+        {"context": {"deps": 1}},
+        {"tool_results": [1]},
+        {"on_event": 3},
+        {"approvals": True},
         {"tool_filter": "look"},
         {"approvals": [True]},
     ],
@@ -376,6 +448,23 @@ def test_an_approval_holds_for_the_same_arguments_however_they_are_written() -> 
 def test_options_that_cannot_be_are_refused(options: Any) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         split_params(options)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("max_round", "max_rounds"), ("aprovals", "approvals"), ("dep", "deps")]
+)
+def test_a_misspelt_option_is_not_sent_to_the_server(name: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{name}'.*Did you mean '{meant}'"):
+        split_params({name: 1})
+
+
+@pytest.mark.parametrize("name", ["on_event", "tool_filter"])
+def test_a_function_that_would_have_to_be_awaited_is_refused(name: str) -> None:
+    async def function(_: object) -> bool:
+        return True
+
+    with pytest.raises(ConfigurationError, match=f"{name} is not awaited"):
+        split_params({name: function})
 
 
 def test_options_and_request_are_told_apart() -> None:

@@ -1,5 +1,8 @@
 """Which tool a name stands for."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
 from mbxai.errors import ToolDefinitionError
@@ -54,6 +57,38 @@ def test_two_lambdas_are_two_functions() -> None:
     registry.add(Tool("now", "", lambda: 1, schema))
     with pytest.raises(ToolDefinitionError, match="already"):
         registry.add(Tool("now", "", lambda: 2, schema))
+
+
+def made_for(shop: str) -> Callable[[str], str]:
+    def find(item: str) -> str:
+        """Find."""
+        return f"{item} in {shop}"
+
+    return find
+
+
+class Finder:
+    """Finds."""
+
+    def __call__(self, item: str) -> str:
+        """Find."""
+        return item
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (made_for("A"), made_for("B")),
+        (Finder(), Finder()),
+        (partial(look, "A"), partial(look, "B")),
+    ],
+    ids=["closures", "callable objects", "partials"],
+)
+def test_two_functions_of_one_making_are_two(first: object, second: object) -> None:
+    registry = ToolRegistry()
+    registry.add(Tool.from_function(first, name="find"))  # type: ignore[arg-type]
+    with pytest.raises(ToolDefinitionError, match="already"):
+        registry.add(Tool.from_function(second, name="find"))  # type: ignore[arg-type]
 
 
 class Shelf:

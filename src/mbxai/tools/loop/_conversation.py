@@ -11,7 +11,7 @@ from mbxai.errors import BudgetExceededError, ToolRepeatError, ToolRoundsExceede
 from mbxai.tools._call import PendingCall, ToolCall
 from mbxai.tools.loop._offer import Offer
 from mbxai.tools.loop._options import MAX_REPEATS, MAX_ROUNDS, ToolLoopOptions
-from mbxai.tools.loop._resume import unanswered_calls
+from mbxai.tools.loop._resume import check_messages, unanswered_calls
 from mbxai.tools.loop._run import ToolRun
 from mbxai.tools.runner._argument_text import mended
 from mbxai.wire import (
@@ -70,6 +70,11 @@ class Conversation:
             clock: Returns seconds.
         """
         bounds = options or {}
+        check_messages(
+            [m.to_param() if isinstance(m, Message) else m for m in messages]
+            if isinstance(messages, (list, tuple))
+            else messages
+        )
         self.messages: list[MessageParam] = [
             message.to_param() if isinstance(message, Message) else message for message in messages
         ]
@@ -84,6 +89,8 @@ class Conversation:
         self._clock = clock
         self._began = clock()
         self._given = len(self.messages)
+        # Taken up after a round, a choice that was forced for it must not force another one.
+        self._follows_round = bool(self.messages) and self.messages[-1].get("role") == "tool"
         self._rounds = 0
         self._stuck_rounds = 0
         self._tool_calls = 0
@@ -130,7 +137,8 @@ class Conversation:
         request = self._plain_request()
         if tools := self.offer.definitions():
             request["tools"] = tools
-            if self._rounds and _is_forced(request.get("tool_choice")):
+            has_had_round = self._rounds or self._follows_round
+            if has_had_round and _is_forced(request.get("tool_choice")):
                 # A choice that stays forced would make the model call tools for ever.
                 request["tool_choice"] = "auto"
         else:
@@ -209,7 +217,7 @@ class Conversation:
             BudgetExceededError: The budget does not allow so many calls.
         """
         self._begin_round(calls)
-        self._check_budget("tool", ahead=len(calls) - 1)
+        self._check_budget("tool", wanted=len(calls))
         self._digests = {}
         refused: list[ToolResult] = []
         wanted: list[ToolCall] = []
@@ -219,11 +227,11 @@ class Conversation:
                 stuck += 1
                 refused.append(_refusal(call, self._stuck_text(call)))
             elif self.offer.is_withheld(call.name):
-                shown = ", ".join(self.offer.names())[:1000] or "none"
+                shown = ", ".join(self.offer.names)[:1000] or "none"
                 refused.append(_refusal(call, f"{call.name} cannot be used now. Tools: {shown}."))
             else:
                 wanted.append(call)
-        self._stuck_rounds = self._stuck_rounds + 1 if stuck == len(calls) else 0
+        self._stuck_rounds = self._stuck_rounds + 1 if stuck and stuck == len(calls) else 0
         if self._stuck_rounds >= _MAX_STUCK_ROUNDS:
             names = ", ".join(sorted({call.name for call in calls}))[:200]
             raise ToolRepeatError(
@@ -243,6 +251,7 @@ class Conversation:
         """
         by_id = self._take_results(results)
         self._pending = list(pending)
+        self._tool_calls -= len(self._pending)  # they have not been made
         if self._repeats is not None:
             for call_id, digest in self._digests.items():
                 if (result := by_id.get(call_id)) is not None:
@@ -317,18 +326,23 @@ class Conversation:
             " already. Do something else, or answer with what you have."
         )
 
-    def _check_budget(self, kind: Literal["model", "tool"], *, ahead: int = 0) -> None:
+    def _check_budget(self, kind: Literal["model", "tool"], *, wanted: int = 1) -> None:
         usage = self.usage or Usage()
         spent = Spent(
             cost_usd=usage.cost or 0.0,
             tokens=usage.total_tokens,
             requests=len(self._completions),
-            tool_calls=self._tool_calls + ahead,
+            tool_calls=self._tool_calls + wanted - 1,
             seconds=self._clock() - self._began,
         )
         reached = self._budget.reached(spent, kind)
         if reached is not None:
             limit, text = reached
+            if limit == "max_tool_calls":
+                text = (
+                    f"The budget is used up: max_tool_calls is {self._budget.max_tool_calls},"
+                    f" {self._tool_calls} are used and {wanted} more are wanted."
+                )
             raise BudgetExceededError(
                 text,
                 hint="Nothing is lost: pass `error.run.messages` to the next call, with a larger"

@@ -1,21 +1,22 @@
 """The conversation of model and tools, from the caller's messages to the final answer."""
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final, TypeVar
+from uuid import uuid4
 
-from mbxai.errors import OpenRouterError, ToolCallsPendingError, ToolLoopError
+from mbxai.errors import OpenRouterError, OutputError, ToolCallsPendingError, ToolLoopError
 from mbxai.tools._call import ToolCall
 from mbxai.tools._context import ToolContext
-from mbxai.tools._tool import MAX_RESULT_BYTES
 from mbxai.tools.loop._conversation import Conversation
 from mbxai.tools.loop._options import ToolLoopOptions
 from mbxai.tools.loop._resume import check_answers, last_answer
-from mbxai.tools.runner._progress import ToolListener
+from mbxai.tools.runner._failures import failure, failure_text
+from mbxai.tools.runner._progress import ToolListener, emit
 from mbxai.tools.runner._results import tool_result
 from mbxai.tools.runner._runner import ToolRunner
-from mbxai.wire import ChatCompletion, ToolEvent, ToolResult
+from mbxai.wire import ChatCompletion, ToolEnded, ToolEvent, ToolResult
 
 C = TypeVar("C", bound=ChatCompletion)
 
@@ -40,12 +41,13 @@ class Rounds:
         """
         self.conversation: Conversation = conversation
         self._runner = runner
-        self._context = options.get("context") or ToolContext[Any]()
+        self._context = _context_of(options)
         self._results: Mapping[str, object] = options.get("tool_results") or {}
         self._approvals = options.get("approvals") or ()
         self._listener = options.get("on_event")
         self.unanswered: list[ToolCall] = conversation.unanswered()
-        check_answers(self.unanswered, self._results, self._approvals)
+        external = conversation.offer.is_external
+        check_answers(self.unanswered, self._results, self._approvals, external)
 
     async def run(self, calls: Sequence[ToolCall], listener: ToolListener | None = None) -> None:
         """Run one round; its results, and what waits, are in the conversation afterwards.
@@ -58,12 +60,10 @@ class Rounds:
             ToolLoopError: A bound is reached, or a tool with `on_error="raise"` failed.
         """
         conversation = self.conversation
-        wanted, results = conversation.begin_round(calls)
-        given = [call for call in wanted if call.id in self._results]
-        results += [
-            tool_result(call, self._results[call.id], MAX_RESULT_BYTES, str) for call in given
-        ]
-        wanted = [call for call in wanted if call.id not in self._results]
+        listener = _both(self._listener, listener)
+        given = [call for call in calls if call.id in self._results]
+        wanted, results = conversation.begin_round([call for call in calls if call not in given])
+        results += [self._given_result(call, listener) for call in given]
         done: list[ToolResult] = []
         try:
             outcome = await self._runner.run_round(
@@ -71,7 +71,7 @@ class Rounds:
                 replace(self._context, usage=conversation.usage),
                 approvals=self._approvals,
                 external=conversation.offer.external,
-                listener=_both(self._listener, listener),
+                listener=listener,
                 done=done,
             )
         except BaseException:
@@ -79,6 +79,19 @@ class Rounds:
             conversation.answer([*results, *_interrupted(wanted, done)])
             raise
         conversation.answer([*results, *outcome.results], outcome.pending)
+
+    def _given_result(self, call: ToolCall, listener: ToolListener | None) -> ToolResult:
+        value = self._results[call.id]
+        if isinstance(value, BaseException):
+            result = failure(call, failure_text(call.name, value))
+        else:
+            size = self.conversation.offer.max_result_bytes(call.name)
+            result = tool_result(call, value, size, str)
+        if listener is not None:
+            text, failed = result.content, result.is_error
+            ended = ToolEnded(call_id=call.id, name=call.name, is_error=failed, content=text)
+            emit(listener, ended)
+        return result
 
 
 async def converse(rounds: Rounds, ask: Callable[..., Awaitable[C]]) -> C | ChatCompletion:
@@ -141,8 +154,30 @@ def keeping_run(conversation: Conversation) -> Generator[None]:
         yield
     except (OpenRouterError, ToolLoopError) as error:
         if error.run is None:
+            for completion in error.completions if isinstance(error, OutputError) else ():
+                conversation.count(completion)  # answers that did not fit were paid for
             error.run = conversation.run()
         raise
+    except Exception as error:
+        # Of a user's own client: the class is not ours, and what was done must not be lost.
+        with suppress(AttributeError, TypeError):
+            error.run = conversation.run()  # pyright: ignore[reportAttributeAccessIssue]
+        raise
+
+
+def _context_of(options: ToolLoopOptions) -> ToolContext[Any]:
+    """What surrounds the calls; its key tells this conversation from all others.
+
+    The ids that models give to calls are often the same from one conversation to the next, and a
+    service that drops repeated requests would drop those of somebody else.
+    """
+    context = options.get("context") or ToolContext[Any]()
+    return replace(
+        context,
+        deps=options.get("deps", context.deps),
+        secrets=options.get("secrets") or context.secrets,
+        idempotency_key=context.idempotency_key or uuid4().hex,
+    )
 
 
 def _interrupted(calls: Sequence[ToolCall], done: Sequence[ToolResult]) -> list[ToolResult]:

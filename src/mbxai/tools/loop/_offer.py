@@ -1,4 +1,4 @@
-"""Which tools a conversation offers to the model; asked anew before each round."""
+"""Which tools a conversation offers to the model; asked anew before each request."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -6,7 +6,7 @@ from typing import Any, cast
 from mbxai._redaction import get_logger
 from mbxai.errors import ConfigurationError
 from mbxai.tools._registry import ToolRegistry
-from mbxai.tools._tool import Tool
+from mbxai.tools._tool import MAX_RESULT_BYTES, Tool
 from mbxai.tools.loop._options import ToolFilter
 
 logger = get_logger(__name__)
@@ -33,11 +33,19 @@ class Offer:
             models: Which models may be asked, those to fall back on included.
 
         Raises:
-            ConfigurationError: The filter names a tool that is not registered.
+            ConfigurationError: The filter names a tool that is not registered, or something given
+                is no definition.
         """
         self._registry = registry
         self._given = list(given)
+        for tool in cast("Sequence[object]", self._given):
+            if not isinstance(tool, Mapping):
+                raise ConfigurationError(
+                    f"tools= holds a {type(tool).__name__}; it takes definitions, as mappings.",
+                    hint="Register a function with register_tool() or the decorator `tool`.",
+                )
         self._filter = tool_filter
+        self._offered: list[str] | None = None
         self._models = models
         if tool_filter is not None and not callable(tool_filter):
             unknown = [name for name in tool_filter if name not in registry]
@@ -54,18 +62,19 @@ class Offer:
             name for tool in self._given if (name := _name_of(tool)) and name not in self._registry
         )
 
+    @property
     def names(self) -> list[str]:
-        """Return the names of the registered tools that are offered now."""
-        wanted = self._filter
-        if wanted is None:
-            return self._registry.names()
-        if callable(wanted):
-            return [tool.name for tool in self._registry.tools() if self._lets_through(tool)]
-        return list(wanted)
+        """Names of the registered tools that were offered last."""
+        return self._chosen() if self._offered is None else self._offered
 
     def definitions(self) -> list[Mapping[str, Any]]:
-        """Return the tools as a request offers them; they are shared and must not be changed."""
-        registered = self._registry.definitions(self.names(), models=self._models)
+        """Return the tools as the next request offers them; the filter is asked now.
+
+        Returns:
+            Definitions that are shared between requests, so they must not be changed.
+        """
+        self._offered = self._chosen()
+        registered = self._registry.definitions(self._offered, models=self._models)
         own = [tool for tool in self._given if _name_of(tool) not in self._registry]
         return [*cast("list[Mapping[str, Any]]", registered), *own]
 
@@ -74,15 +83,33 @@ class Offer:
         tool = self._registry.get(name)
         return tool is not None and tool.may_repeat
 
+    def max_result_bytes(self, name: str) -> int:
+        """Return how much of a tool's result the model is shown."""
+        tool = self._registry.get(name)
+        return MAX_RESULT_BYTES if tool is None else tool.max_result_bytes
+
+    def is_external(self, name: str) -> bool:
+        """Whether the application runs a tool."""
+        tool = self._registry.get(name)
+        return name in self.external or (tool is not None and tool.function is None)
+
     def is_withheld(self, name: str) -> bool:
-        """Whether a tool is registered, but not offered now."""
-        return name in self._registry and name not in self.names()
+        """Whether a tool is registered, but was not offered."""
+        return self._filter is not None and name in self._registry and name not in self.names
+
+    def _chosen(self) -> list[str]:
+        wanted = self._filter
+        if wanted is None:
+            return self._registry.names()
+        if callable(wanted):
+            return [tool.name for tool in self._registry.tools() if self._lets_through(tool)]
+        return list(wanted)
 
     def _lets_through(self, tool: Tool) -> bool:
         if not callable(self._filter):
             return True
         try:
-            return self._filter(tool.info()) is True
+            return bool(self._filter(tool.info()))
         except Exception:  # the application's own function; without its word nothing is offered
             logger.exception("tool_filter= failed for tool %s", tool.name)
             return False

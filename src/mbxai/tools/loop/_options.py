@@ -1,11 +1,10 @@
 """What a conversation with tools may be told, besides what a request may say."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypedDict, cast
+from typing import Any, Final, TypeAlias, TypedDict
 
-from mbxai.errors import ConfigurationError
 from mbxai.tools._call import ToolApproval
-from mbxai.tools._context import ToolContext
+from mbxai.tools._context import SecretSource, ToolContext
 from mbxai.tools.runner._progress import ToolListener
 from mbxai.tools.runner._runner import AfterCall, Approver, BeforeCall
 from mbxai.wire import Budget, CompletionParams, ParseParams, ToolInfo
@@ -59,7 +58,9 @@ class ToolLoopOptions(TypedDict, total=False):
             or whatever a tool may return.
         approvals: Words of people on calls that waited for one; `PendingCall` makes them.
         on_event: Called with each `ToolEvent`, on the event loop; it must not block.
-        context: What surrounds the tool calls: `deps`, `secrets`, session.
+        deps: The application's own object, given to tools as `context.deps`.
+        secrets: Where `Secret` parameters get their values: a mapping, or a function of the name.
+        context: Everything that surrounds the tool calls; `deps` and `secrets` win over its own.
     """
 
     max_rounds: int
@@ -69,6 +70,8 @@ class ToolLoopOptions(TypedDict, total=False):
     tool_results: Mapping[str, object] | None
     approvals: Sequence[ToolApproval]
     on_event: ToolListener | None
+    deps: Any  # the application's own
+    secrets: SecretSource | None
     context: ToolContext[Any] | None  # Any: the application's own dependencies
 
 
@@ -78,48 +81,3 @@ class ToolChatParams(CompletionParams, ToolLoopOptions, total=False):
 
 class ToolParseParams(ParseParams, ToolLoopOptions, total=False):
     """What `parse` takes: see `ParseParams` and `ToolLoopOptions`."""
-
-
-def split_params(
-    params: Mapping[str, Any],
-) -> tuple[ToolLoopOptions, dict[str, Any]]:  # Any: open JSON of the wire
-    """Return what the conversation is told, and what each request says.
-
-    Args:
-        params: Keyword arguments of `chat` or `parse`.
-
-    Raises:
-        ConfigurationError: An option cannot be.
-    """
-    names = ToolLoopOptions.__annotations__
-    options: ToolLoopOptions = {}
-    request: dict[str, Any] = {}
-    for name, value in params.items():
-        (options if name in names else request)[name] = value
-    _check(options)
-    return options, request
-
-
-def _check(options: ToolLoopOptions) -> None:
-    given: Mapping[str, Any] = options  # callers without a type checker pass anything
-    for name in ("max_rounds", "max_repeats"):
-        value = given.get(name, 1)
-        if value is None and name == "max_repeats":
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigurationError(f"{name} must be at least 1.")
-    budget = cast("object", given.get("budget"))
-    if not isinstance(budget, (Budget, type(None))):
-        raise ConfigurationError(
-            f"budget must be a Budget, not a {type(budget).__name__}.",
-            hint="Write Budget(max_cost_usd=0.50), for example.",
-        )
-    wanted = given.get("tool_filter")
-    if isinstance(wanted, str):
-        raise ConfigurationError("tool_filter must be a list of names or a function.")
-    for approval in cast("Sequence[object]", given.get("approvals") or ()):
-        if not isinstance(approval, ToolApproval):
-            raise ConfigurationError(
-                f"approvals must be ToolApproval objects, not {type(approval).__name__}.",
-                hint="Use approve() or deny() of a pending call.",
-            )

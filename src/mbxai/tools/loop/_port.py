@@ -5,15 +5,19 @@ or not: all look the same from here on.
 """
 
 import inspect
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Final, Self, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from mbxai._redaction import get_logger
 from mbxai.errors import ConfigurationError, InvalidResponseError
 from mbxai.tools.runner._threads import in_thread
 from mbxai.wire import ChatCompletion, ChatCompletionChunk, CompletionBuilder
+
+logger = get_logger(__name__)
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -104,7 +108,7 @@ class ModelPort:
 
 
 async def whole_answer(ask: Callable[..., Awaitable[object]], **request: Any) -> ChatCompletion:
-    """Return one whole answer of a call for typed output.
+    """Return one whole answer.
 
     Args:
         ask: Sends the request.
@@ -132,6 +136,7 @@ class ChunkSource:
             InvalidResponseError: It cannot be iterated.
         """
         self._stream = stream
+        self._lock = threading.Lock()  # guards the user's own blocking stream
         if hasattr(stream, "__aiter__"):
             self._async: AsyncIterator[object] | None = aiter(cast("AsyncIterator[object]", stream))
             self._blocking: Iterator[object] | None = None
@@ -162,7 +167,7 @@ class ChunkSource:
         if self._async is not None:
             chunk = await anext(self._async, _END)
         else:
-            chunk = await in_thread(partial(next, cast("Iterator[object]", self._blocking), _END))
+            chunk = await in_thread(self._next_blocking)
         if chunk is _END:
             raise StopAsyncIteration
         chunk = as_model(ChatCompletionChunk, chunk)
@@ -170,14 +175,26 @@ class ChunkSource:
         return chunk
 
     async def aclose(self) -> None:
-        """Close the stream, however it is closed."""
-        for name in ("aclose", "close"):
-            close = getattr(self._stream, name, None)
-            if callable(close):
-                result: object = close() if name == "aclose" else await in_thread(close)
-                if inspect.isawaitable(result):
-                    await result
-                return
+        """Close the stream, however it is closed; a user's own that cannot be is only logged."""
+        try:
+            for name in ("aclose", "close"):
+                close = getattr(self._stream, name, None)
+                if callable(close):
+                    is_async = name == "aclose"
+                    result = close() if is_async else await in_thread(partial(self._locked, close))
+                    if inspect.isawaitable(result):
+                        await result
+                    return
+        except Exception:  # never in place of what ended the reading
+            logger.exception("The stream of the wrapped client could not be closed")
+
+    def _next_blocking(self) -> object:
+        return self._locked(partial(next, cast("Iterator[object]", self._blocking), _END))
+
+    def _locked(self, function: Callable[[], object]) -> object:
+        """A generator cannot be closed while it runs: whoever closes waits for the next chunk."""
+        with self._lock:
+            return function()
 
 
 def as_model(kind: type[T], answer: object) -> T:

@@ -20,6 +20,7 @@ from mbxai.tools.loop._stream_view import (
     EventView,
     RoundEnded,
     StreamItem,
+    TextView,
     ToolStreamEvent,
 )
 from mbxai.wire import ChatCompletion, ChatCompletionChunk, Usage
@@ -49,6 +50,8 @@ class AsyncToolChatStream:
         self._ready: deque[ChatCompletionChunk] = deque()
         self._last: ChatCompletion | None = None
         self._completion: ToolCompletion | None = None
+        self._waiting: list[ToolCall] = rounds.unanswered
+        self._failure: Exception | None = None
         self._is_closed = False
 
     @property
@@ -80,7 +83,7 @@ class AsyncToolChatStream:
 
     @property
     def text_stream(self) -> AsyncGenerator[str]:
-        """The text of the answer as it grows; reads the stream."""
+        """The text as it grows, a blank line between what two rounds say; reads the stream."""
         return self._texts()
 
     async def events(self) -> AsyncGenerator[ToolStreamEvent]:
@@ -109,21 +112,22 @@ class AsyncToolChatStream:
         """
         async for _ in self:
             pass
+        if self._failure is not None:
+            raise self._failure
         if self._completion is None:
             raise StreamTruncatedError("The stream was closed before its end.")
         return self._completion
 
     async def open(self) -> Self:
-        """Send the first request, or run the calls that wait in the caller's messages.
+        """Send the first request, unless calls wait at the end of the caller's messages.
 
         Raises:
             ToolLoopError: A bound of the conversation is reached.
             OpenRouterError: As the wrapped client raises it.
         """
-        with keeping_run(self._conversation):
-            if self._rounds.unanswered:
-                self._begin_round(self._rounds.unanswered)
-            else:
+        # Calls that wait are run when somebody reads: a stream may be dropped unread.
+        if not self._waiting:
+            with keeping_run(self._conversation):
                 await self._open_source()
         return self
 
@@ -157,7 +161,9 @@ class AsyncToolChatStream:
             with keeping_run(self._conversation):
                 while not (self._items or self._is_closed or self._completion):
                     await self._advance()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._failure = error
             await self.aclose()
             raise
         return self._items.popleft() if self._items else None
@@ -179,12 +185,15 @@ class AsyncToolChatStream:
         await self.aclose()
 
     async def _texts(self) -> AsyncGenerator[str]:
-        async for chunk in self:
-            for choice in chunk.choices:
-                if choice.delta.content and not choice.index:
-                    yield choice.delta.content
+        view = TextView()
+        while (item := await self.next_item()) is not None:
+            for text in view.add(item):
+                yield text
 
     async def _advance(self) -> None:
+        if self._waiting:
+            calls, self._waiting = self._waiting, []
+            self._begin_round(calls)
         if self._round is not None:
             await self._advance_round(self._round)
             return
@@ -201,7 +210,8 @@ class AsyncToolChatStream:
             return
         await self._close_round()
         if self._conversation.pending:
-            self._finish(self._last or last_answer(self._conversation.messages))
+            last = self._last or last_answer(self._conversation.messages)
+            self._finish(last, is_told=True)
 
     async def _end_answer(self, completion: ChatCompletion) -> None:
         await self._close_source()
@@ -219,9 +229,9 @@ class AsyncToolChatStream:
     def _begin_round(self, calls: list[ToolCall]) -> None:
         self._round = RoundTask(partial(self._rounds.run, calls))
 
-    def _finish(self, completion: ChatCompletion) -> None:
+    def _finish(self, completion: ChatCompletion, *, is_told: bool = False) -> None:
         self._completion = completion_with_run(completion, self._conversation.finish(completion))
-        self._items.append(RoundEnded(self._completion, is_final=True))
+        self._items.append(RoundEnded(self._completion, is_final=True, is_told=is_told))
 
     async def _open_source(self) -> ChunkSource:
         self._source = await self._ask(**self._conversation.request())

@@ -22,10 +22,12 @@ class RoundEnded:
     Attributes:
         completion: The answer; the final one has its `run`.
         is_final: Whether the conversation is over.
+        is_told: Whether the calls of the answer are known to the reader already.
     """
 
     completion: ChatCompletion
     is_final: bool
+    is_told: bool = False
 
 
 StreamItem: TypeAlias = ChatCompletionChunk | ToolEvent | RoundEnded
@@ -72,6 +74,36 @@ class ChunkView:
         return chunks
 
 
+class TextView:
+    """Picks the text of the answer, with what the model said beside its calls."""
+
+    def __init__(self) -> None:
+        """Start before the first chunk."""
+        self._is_new_round = False
+        self._has_text = False
+
+    def add(self, item: StreamItem) -> list[str]:
+        """Return the text that has come.
+
+        Args:
+            item: The next item.
+        """
+        if isinstance(item, RoundEnded):
+            self._is_new_round = self._has_text
+        if not isinstance(item, ChatCompletionChunk):
+            return []
+        texts = [
+            choice.delta.content
+            for choice in item.choices
+            if choice.delta.content and not choice.index
+        ]
+        if texts and self._is_new_round:
+            texts.insert(0, "\n\n")
+            self._is_new_round = False
+        self._has_text = self._has_text or bool(texts)
+        return texts
+
+
 class EventView:
     """Makes typed events of everything that happens."""
 
@@ -89,7 +121,7 @@ class EventView:
             return [*self._maker.add(item)]
         if not isinstance(item, RoundEnded):
             return [item]
-        *events, _ = self._maker.finish(item.completion)
+        events = [] if item.is_told else self._maker.finish(item.completion)[:-1]
         self._maker = EventMaker()
         return [*events, AnswerDone(item.completion)] if item.is_final else [*events]
 

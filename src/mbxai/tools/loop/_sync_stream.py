@@ -17,6 +17,7 @@ from mbxai.tools.loop._stream_view import (
     EventView,
     RoundEnded,
     StreamItem,
+    TextView,
     ToolStreamEvent,
 )
 from mbxai.wire import ChatCompletion, ChatCompletionChunk, CompletionBuilder, Usage
@@ -45,6 +46,7 @@ class ToolChatStream:
         # Its own, since the pump reads ahead on another thread.
         self._builder = CompletionBuilder()
         self._final: ChatCompletion | None = None
+        self._failure: Exception | None = None
 
     @property
     def async_client(self) -> AsyncToolChatStream:
@@ -78,7 +80,7 @@ class ToolChatStream:
 
     @property
     def text_stream(self) -> Generator[str]:
-        """The text of the answer as it grows; reads the stream."""
+        """The text as it grows, a blank line between what two rounds say; reads the stream."""
         return self._texts()
 
     def events(self) -> Generator[ToolStreamEvent]:
@@ -93,8 +95,7 @@ class ToolChatStream:
             OpenRouterError: As the wrapped client raises it.
         """
         view = EventView()
-        for item in self._pump:
-            self._note(item)
+        for item in self._items():
             yield from view.add(item)
 
     def get_final_completion(self) -> ToolCompletion:
@@ -107,6 +108,8 @@ class ToolChatStream:
         """
         for _ in self:
             pass
+        if self._failure is not None:
+            raise self._failure
         if not isinstance(self._final, ToolCompletion):
             raise StreamTruncatedError("The stream was closed before its end.")
         return self._final
@@ -124,9 +127,7 @@ class ToolChatStream:
             OpenRouterError: As the wrapped client raises it.
         """
         while not self._ready:
-            item = next(self._pump)
-            self._note(item)
-            self._ready.extend(self._chunks.add(item))
+            self._ready.extend(self._chunks.add(self._next_item()))
         return self._ready.popleft()
 
     def close(self) -> None:
@@ -142,6 +143,24 @@ class ToolChatStream:
         """Close the connection."""
         self.close()
 
+    def _items(self) -> Generator[StreamItem]:
+        while True:
+            try:
+                item = self._next_item()
+            except StopIteration:
+                return
+            yield item
+
+    def _next_item(self) -> StreamItem:
+        try:
+            item = next(self._pump)
+        except Exception as error:
+            if not isinstance(error, StopIteration):
+                self._failure = error
+            raise
+        self._note(item)
+        return item
+
     def _note(self, item: StreamItem) -> None:
         if isinstance(item, ChatCompletionChunk):
             self._builder.add(item)
@@ -150,10 +169,9 @@ class ToolChatStream:
             self._final = item.completion if item.is_final else None
 
     def _texts(self) -> Generator[str]:
-        for chunk in self:
-            for choice in chunk.choices:
-                if choice.delta.content and not choice.index:
-                    yield choice.delta.content
+        view = TextView()
+        for item in self._items():
+            yield from view.add(item)
 
 
 class _Items:
