@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, NoReturn, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
+from mbxai.errors import ConfigurationError
 from mbxai.tools.runner._progress import RunControl
 from mbxai.wire import Usage
 
@@ -33,9 +34,19 @@ class Secret:
         """Wrap a value.
 
         Args:
-            value: The credential itself.
+            value: The credential itself; a `SecretStr` of pydantic is taken as well.
+
+        Raises:
+            ConfigurationError: It is no text.
         """
-        self._value: str = value.reveal() if isinstance(value, Secret) else value
+        given: Any = value
+        if isinstance(given, Secret):
+            given = given.reveal()
+        elif not isinstance(given, str) and hasattr(given, "get_secret_value"):
+            given = given.get_secret_value()
+        if not isinstance(given, str):
+            raise ConfigurationError(f"A credential must be text, not a {type(given).__name__}.")
+        self._value: str = given
 
     def reveal(self) -> str:
         """Return the value itself; call it where the value is used, and nowhere else."""
@@ -126,6 +137,7 @@ class ToolContext(Generic[DepsT]):
     usage: Usage | None = None
     secrets: SecretSource = field(default_factory=dict[str, str], repr=False)
     _run: RunControl | None = field(default=None, repr=False, compare=False)
+    _known: list[Secret] | None = field(default=None, repr=False, compare=False)
 
     def secret(self, name: str) -> Secret | None:
         """Return the credential of a name, or None where nobody gave it.
@@ -135,7 +147,12 @@ class ToolContext(Generic[DepsT]):
         """
         source = self.secrets
         value = source(name) if callable(source) else source.get(name)
-        return None if value is None else Secret(value)
+        if value is None:
+            return None
+        secret = Secret(value)
+        if self._known is not None and secret not in self._known:
+            self._known.append(secret)  # taken out of all that is shown from now on
+        return secret
 
     def is_cancelled(self) -> bool:
         """Whether nobody waits for this run any more: it was cancelled, or its time is up.

@@ -6,17 +6,21 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
+from mbxai._redaction import get_logger
 from mbxai.errors import OpenRouterError, OutputError, ToolCallsPendingError, ToolLoopError
 from mbxai.tools._call import ToolCall
-from mbxai.tools._context import ToolContext
+from mbxai.tools._context import Secret, ToolContext
 from mbxai.tools.loop._conversation import Conversation
 from mbxai.tools.loop._options import ToolLoopOptions
 from mbxai.tools.loop._resume import check_answers, last_answer
 from mbxai.tools.runner._failures import failure, failure_text
 from mbxai.tools.runner._progress import ToolListener, emit
 from mbxai.tools.runner._results import tool_result
+from mbxai.tools.runner._round import RoundLog
 from mbxai.tools.runner._runner import ToolRunner
 from mbxai.wire import ChatCompletion, ToolEnded, ToolEvent, ToolResult
+
+logger = get_logger(__name__)
 
 C = TypeVar("C", bound=ChatCompletion)
 
@@ -45,6 +49,7 @@ class Rounds:
         self._results: Mapping[str, object] = options.get("tool_results") or {}
         self._approvals = options.get("approvals") or ()
         self._listener = options.get("on_event")
+        self._secrets: list[Secret] = []
         self.unanswered: list[ToolCall] = conversation.unanswered()
         external = conversation.offer.is_external
         check_answers(self.unanswered, self._results, self._approvals, external)
@@ -64,7 +69,7 @@ class Rounds:
         given = [call for call in calls if call.id in self._results]
         wanted, results = conversation.begin_round([call for call in calls if call not in given])
         results += [self._given_result(call, listener) for call in given]
-        done: list[ToolResult] = []
+        log = RoundLog()
         try:
             outcome = await self._runner.run_round(
                 wanted,
@@ -72,12 +77,16 @@ class Rounds:
                 approvals=self._approvals,
                 external=conversation.offer.external,
                 listener=listener,
-                done=done,
+                secrets=self._secrets,
+                log=log,
             )
         except BaseException:
-            # Whoever goes on from here must not run what may have had its effect already.
-            conversation.answer([*results, *_interrupted(wanted, done)])
+            # Whoever goes on from here must not run what may have had its effect already; what had
+            # not begun, or waits, stays open.
+            conversation.answer([*results, *log.results, *_interrupted(wanted, log)], log.pending)
             raise
+        for word in log.stale:
+            logger.warning("The approval of call %s was given for other arguments", word.call_id)
         conversation.answer([*results, *outcome.results], outcome.pending)
 
     def _given_result(self, call: ToolCall, listener: ToolListener | None) -> ToolResult:
@@ -180,15 +189,19 @@ def _context_of(options: ToolLoopOptions) -> ToolContext[Any]:
     )
 
 
-def _interrupted(calls: Sequence[ToolCall], done: Sequence[ToolResult]) -> list[ToolResult]:
-    """Results of a round that did not come to its end."""
-    known = {result.call_id: result for result in done}
+def _interrupted(calls: Sequence[ToolCall], log: RoundLog) -> list[ToolResult]:
+    """Results of calls that had begun and did not come to their end."""
+    ended = {result.call_id for result in log.results}
     return [
-        known.get(call.id)
-        or ToolResult(
-            call_id=call.id, name=call.name, content=f"{call.name} {_INTERRUPTED}", is_error=True
+        ToolResult(
+            call_id=call.id,
+            name=call.name,
+            content=f"{call.name} {_INTERRUPTED}",
+            is_error=True,
+            attempts=1,
         )
         for call in calls
+        if call.id in log.begun - ended
     ]
 
 

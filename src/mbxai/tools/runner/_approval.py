@@ -1,13 +1,18 @@
 """Whether a call may run: what a person has said, and whether one must be asked."""
 
 import hmac
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from mbxai._redaction import get_logger
 from mbxai.tools._call import ToolApproval, ToolCall
 from mbxai.tools._tool import Tool
 from mbxai.tools.runner._hooks import CallbackFailedError, ask
+from mbxai.tools.runner._prepare import Prepared
 
 logger = get_logger(__name__)
 
@@ -24,16 +29,17 @@ class Verdict(NamedTuple):
     Attributes:
         word: Whether it runs now, is denied, or waits.
         reason: Why it was denied; may be empty.
+        stale: Approvals of this call that were given for other arguments.
     """
 
     word: Literal["run", "deny", "wait"]
     reason: str = ""
+    stale: tuple[ToolApproval, ...] = ()
 
 
 async def judge(
     tool: Tool,
-    call: ToolCall,
-    given: dict[str, Any],  # Any: JSON of the wire
+    ready: Prepared,
     approvals: Sequence[ToolApproval],
     approve: Approver | None,
 ) -> Verdict:
@@ -41,19 +47,21 @@ async def judge(
 
     Args:
         tool: The tool.
-        call: The call as it would be run.
-        given: Its arguments.
+        ready: The call as it would be run.
         approvals: Words of people; one counts only for the very call that it was given for.
         approve: Asked where nothing was said and approval is needed.
     """
-    words = [word for word in approvals if word.call_id == call.id and _is_about(word, call)]
+    call = ready.call
+    said = [word for word in approvals if word.call_id == call.id]
+    words = [word for word in said if _is_about(word, call)]
+    stale = tuple(word for word in said if word not in words)
     denied = next((word for word in words if word.approved is not True), None)
     if denied is not None:
         return Verdict("deny", denied.reason)
-    if words or not await _needs_approval(tool, given):
+    if words or not await _needs_approval(tool, ready):
         return Verdict("run")
     if approve is None:
-        return Verdict("wait")
+        return Verdict("wait", stale=stale)
     try:
         answer = await ask(approve, call)
     except CallbackFailedError as error:
@@ -64,17 +72,44 @@ async def judge(
     return Verdict("run" if answer is True else "deny")
 
 
-async def _needs_approval(tool: Tool, given: dict[str, Any]) -> bool:
+async def _needs_approval(tool: Tool, ready: Prepared) -> bool:
     rule = tool.requires_approval
     if not callable(rule):
         return rule is not False
     try:
-        return await ask(rule, given) is not False
+        given, exact = _views(tool, ready)
+        if await ask(rule, given) is not False:
+            return True
+        # Validation may have changed what the rule looked at, as by taking spaces off.
+        return exact != given and await ask(rule, exact) is not False
+    except (ValueError, TypeError):
+        logger.exception("The arguments of tool %s cannot be shown to its rule", tool.name)
+        return True
     except CallbackFailedError as error:
         logger.error(  # noqa: TRY400  # the cause, not the wrapper
             "requires_approval= failed for tool %s", tool.name, exc_info=error.__cause__
         )
         return True
+
+
+def _views(tool: Tool, ready: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments as the model wrote them, and as the function gets them; with defaults."""
+    parameters = tool.signature.parameters if tool.signature is not None else ()
+    defaults: dict[str, Any] = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.injection is None
+        and not parameter.is_required
+        and parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        and not isinstance(parameter.default, FieldInfo)
+    }
+    exact: dict[str, Any] = {}
+    for name, value in ready.values.items():
+        shown = to_jsonable_python(value, by_alias=True, fallback=str)
+        alone = len(ready.values) == 1 and name not in ready.given
+        # A lone model has taken the place of the arguments.
+        exact |= shown if alone and isinstance(shown, dict) else {name: shown}
+    return {**defaults, **ready.given}, {**defaults, **ready.given, **exact}
 
 
 def _is_about(word: ToolApproval, call: ToolCall) -> bool:

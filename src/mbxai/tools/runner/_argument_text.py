@@ -20,7 +20,8 @@ MAX_ARGUMENT_BYTES: Final = 1_048_576
 _MAX_RULE_CHARS: Final = 200
 _MAX_OBJECTS: Final = 16
 _MAX_ENCODINGS: Final = 2
-_FENCED: Final = re.compile(r"```[\w-]*\s*+(.*?)\s*```", re.DOTALL)
+_FENCE: Final = "```"
+_LANGUAGE: Final = re.compile(r"[A-Za-z][\w-]*")
 # A string, closed or not, or a comma that nothing follows.
 _MENDABLE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|,(?=[ \t\r\n]*[}\]])', re.DOTALL)
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
@@ -121,12 +122,21 @@ def _decoded(text: str) -> tuple[object, bool]:
         reason = str(cause).splitlines()[0][:_MAX_RULE_CHARS]
     if "recursion limit" in reason:
         raise ToolArgumentError("The arguments are nested too deeply.")
-    fenced = _FENCED.fullmatch(text.strip())
-    mended = _MENDABLE.sub(_mend, fenced[1] if fenced else text)
+    mended = _MENDABLE.sub(_mend, _without_fence(text))
     try:
         return _only_object(_objects(mended)), False
     except (ValueError, RecursionError):
         raise ToolArgumentError(f"The arguments are not valid JSON ({reason}).") from None
+
+
+def _without_fence(text: str) -> str:
+    """The text inside a fence; a pattern would take for ever where a model writes only spaces."""
+    bare = text.strip()
+    if len(bare) < 2 * len(_FENCE) or not (bare.startswith(_FENCE) and bare.endswith(_FENCE)):
+        return text
+    inside = bare[len(_FENCE) : -len(_FENCE)]
+    language = _LANGUAGE.match(inside)
+    return inside[language.end() :] if language else inside
 
 
 def _inner(text: str) -> object:

@@ -33,12 +33,14 @@ class Outcome:
         shown: What may be shown of it; None until it has been read, and on failure.
         error: What it raised.
         timed_out: Whether its time was up.
+        is_begun: Whether the function was called at all.
     """
 
     value: object = None
     shown: Shown | None = None
     error: BaseException | None = None
     timed_out: bool = False
+    is_begun: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Attempt:
                 return await self._as_task(strays, self._call_async, self.seconds)
             return await self._in_thread(strays)
         except TimeoutError:  # only the deadline's: an outcome holds the function's own
-            return Outcome(timed_out=True)
+            return Outcome(timed_out=True, is_begun=self.control.is_begun)
         except asyncio.CancelledError as error:
             if is_being_cancelled():
                 raise
@@ -84,7 +86,7 @@ class Attempt:
     async def _in_thread(self, strays: StrayTasks) -> Outcome:
         started = time.monotonic()
         with anyio.fail_after(self.seconds):
-            outcome = await in_thread(self._call_sync)
+            outcome = await in_thread(self._call_sync, is_tool=True)
         if outcome.shown is not None or outcome.error is not None:
             return outcome
         # A plain function around a coroutine function: it has what is left of its time.
@@ -93,6 +95,7 @@ class Attempt:
 
     def _call_sync(self) -> Outcome:
         """Call the function; in the worker thread."""
+        self.control.is_begun = True
         try:
             value: Any = self.call()
             if isinstance(value, GeneratorType):
@@ -111,6 +114,7 @@ class Attempt:
         return await strays.call(partial(_guarded, work), seconds, give_up=self.control.stop)
 
     async def _call_async(self) -> Outcome:
+        self.control.is_begun = True
         return await self._settled(self.call())
 
     async def _settled(self, value: Any) -> Outcome:
@@ -119,7 +123,7 @@ class Attempt:
                 items = cast("AsyncGenerator[object]", value)
                 value = await _gathered_async(items, self.control)
             elif isinstance(value, GeneratorType):
-                value = await in_thread(partial(_gathered, value, self.control))
+                value = await in_thread(partial(_gathered, value, self.control), is_tool=True)
             elif inspect.isawaitable(value):
                 value = await value
             else:

@@ -1,9 +1,10 @@
 """Takes credentials out of what a model, a listener or a log will see of a call."""
 
+import base64
 import json
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from mbxai._redaction import get_logger
 from mbxai.tools._context import DOTS, Secret
@@ -23,21 +24,24 @@ class Cleaner:
     """Cleans the texts of one call; called like a function.
 
     Attributes:
-        secrets: What the call was given; added to as it becomes known.
+        secrets: What the calls of the conversation were given; added to as it becomes known.
     """
 
     __slots__ = ("_name", "_scrub", "secrets")
 
-    def __init__(self, name: str, scrub: Scrubber | None = None) -> None:
-        """Start without secrets.
+    def __init__(
+        self, name: str, scrub: Scrubber | None = None, secrets: list[Secret] | None = None
+    ) -> None:
+        """Start with the secrets of the conversation.
 
         Args:
             name: The tool's name, for the log.
             scrub: The caller's own; if it fails, the text is withheld.
+            secrets: What is known so far; added to as more becomes known.
         """
         self._name = name
         self._scrub = scrub
-        self.secrets: list[Secret] = []
+        self.secrets: list[Secret] = [] if secrets is None else secrets
 
     @property
     def is_idle(self) -> bool:
@@ -82,6 +86,8 @@ def scrubbed(text: str, secrets: Iterable[Secret]) -> str:
 def _spellings(value: str) -> list[str]:
     """A value as it stands in texts; longest first, since one may hold another."""
     found = {value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, errors="replace")}
+    found |= {quote(value, safe="", errors="replace"), quote_plus(value, errors="replace")}
+    found.add(base64.b64encode(value.encode(errors="replace")).decode())
     # A result that is JSON spells each of them once more.
     found |= {json.dumps(spelling, ensure_ascii=False)[1:-1] for spelling in found}
     found |= {json.dumps(spelling, ensure_ascii=False)[1:-1] for spelling in found}

@@ -121,6 +121,9 @@ class Execution:
             text = f"it did not finish in {self.seconds_for(tool):g} s"
             logger.warning("Tool %s failed: %s", tool.name, text)
             doubt = "" if tool.effect == "read" else " It may still have an effect."
+            if not outcome.is_begun:
+                text = f"no worker thread was free for {self.seconds_for(tool):g} s"
+                doubt = " Nothing was run."
             late = f"{tool.name} failed: {text}.{doubt}"
             return _timed(failure(call, late), took), TimeoutError(text)
         if error is not None:

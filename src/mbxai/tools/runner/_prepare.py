@@ -86,11 +86,9 @@ def inject(
             secret: Secret | None = context.secret(name)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the application's source
             return failure(ready.call, failure_text(tool.name, error, clean))
-        if secret is not None:
-            clean.secrets.append(secret)
-        elif not parameter.is_required:
+        if secret is None and not parameter.is_required:
             continue
-        elif parameter.injection is None or not parameter.injection.nullable:
+        if secret is None and not (parameter.injection and parameter.injection.nullable):
             return failure(
                 ready.call,
                 f"{tool.name} needs the credential {name!r}, which nobody has given. Nothing was"
@@ -118,22 +116,25 @@ def with_context(
 
 
 def context_for(
-    call: ToolCall, given: ToolContext[Any] | None, *, shared: bool
+    call: ToolCall, given: ToolContext[Any] | None, known: list[Secret], *, shared: bool
 ) -> ToolContext[Any]:
     """Return the context of one call.
 
     Args:
         call: The call.
         given: The caller's context.
+        known: Gets the secrets that the context hands out.
         shared: Whether the caller's context is that of several calls, so that its idempotency key
             must be told apart from call to call.
     """
     if given is None:
-        return ToolContext[Any](name=call.name, call_id=call.id, idempotency_key=call.id)
+        given = ToolContext[Any]()
     key = given.idempotency_key
     if key and shared:
         key = f"{key}:{call.id}"
-    return replace(given, name=call.name, call_id=call.id, idempotency_key=key or call.id)
+    return replace(
+        given, name=call.name, call_id=call.id, idempotency_key=key or call.id, _known=known
+    )
 
 
 def takes_injections(tool: Tool) -> bool:

@@ -29,14 +29,23 @@ def emit(listener: ToolListener, event: ToolEvent) -> None:
     """
     try:
         listener(event)
-    except Exception:  # the application's own function
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException:  # the application's own function; SystemExit would end the loop
         logger.exception("on_event= failed for a %s", event.type)
 
 
 class RunControl:
-    """The wire between one run of a function and whoever waits for it."""
+    """The wire between one run of a function and whoever waits for it.
 
-    __slots__ = ("_call_id", "_clean", "_ended", "_listener", "_loop", "_name", "_stopped")
+    Attributes:
+        is_begun: Whether the function was called; a blocking one may wait for a free thread.
+    """
+
+    __slots__ = (
+        *("_call_id", "_clean", "_ended", "_listener", "_loop", "_name", "_stopped"),
+        "is_begun",
+    )
 
     def __init__(
         self, call_id: str, name: str, listener: ToolListener | None, clean: Callable[[str], str]
@@ -56,6 +65,7 @@ class RunControl:
         self._loop = asyncio.get_running_loop()
         self._stopped = False
         self._ended = False
+        self.is_begun: bool = False
 
     @property
     def is_stopped(self) -> bool:

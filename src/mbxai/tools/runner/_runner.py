@@ -4,25 +4,26 @@ Whatever goes wrong with a tool becomes a result that says so. Only cancellation
 failure of a tool with `on_error="raise"` leave here as exceptions.
 """
 
-import asyncio
 import difflib
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, cast
 
 import anyio
 
+from mbxai._redaction import get_logger
 from mbxai.errors import ConfigurationError, ToolExecutionError
 from mbxai.tools._call import PendingCall, ToolApproval, ToolCall
-from mbxai.tools._context import ToolContext
+from mbxai.tools._context import Secret, ToolContext
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._tool import Tool
 from mbxai.tools.runner._approval import Approver, judge
 from mbxai.tools.runner._attempt import is_coroutine_function
 from mbxai.tools.runner._cleaning import Cleaner, Scrubber
 from mbxai.tools.runner._execution import Execution, execution_error
-from mbxai.tools.runner._failures import cut, failure
+from mbxai.tools.runner._failures import cut, failure, failure_text
 from mbxai.tools.runner._hooks import AfterCall, BeforeCall, after, before
 from mbxai.tools.runner._prepare import (
     Prepared,
@@ -32,6 +33,7 @@ from mbxai.tools.runner._prepare import (
     takes_injections,
 )
 from mbxai.tools.runner._progress import ToolListener, emit
+from mbxai.tools.runner._round import RoundLog, together
 from mbxai.wire import ToolCalled, ToolEnded, ToolPending, ToolResult
 
 __all__ = [
@@ -46,6 +48,8 @@ __all__ = [
     "ToolRunner",
     "is_coroutine_function",
 ]
+
+logger = get_logger(__name__)
 
 MAX_PARALLEL_CALLS: Final = 8
 """How many calls of one round run at the same time, unless the caller says otherwise."""
@@ -79,7 +83,8 @@ class _Terms:
     Attributes:
         decided: Whether the caller has decided already that the call may run.
         limiter: Bounds how many run at the same time.
-        done: Gets each result as soon as it is there.
+        secrets: Credentials that are known.
+        log: Gets what happens.
     """
 
     decided: bool
@@ -88,7 +93,8 @@ class _Terms:
     approvals: Sequence[ToolApproval] = ()
     external: Collection[str] = ()
     limiter: AbstractAsyncContextManager[object] = field(default_factory=nullcontext[None])
-    done: list[ToolResult] = field(default_factory=list[ToolResult])
+    secrets: list[Secret] = field(default_factory=list[Secret])
+    log: RoundLog = field(default_factory=RoundLog)
 
 
 class ToolRunner:
@@ -121,10 +127,15 @@ class ToolRunner:
             ConfigurationError: `max_parallel_calls` is less than 1, or `tool_timeout` is not
                 positive.
         """
-        if max_parallel_calls < 1:
-            raise ConfigurationError("max_parallel_calls must be at least 1.")
-        if tool_timeout is not None and not tool_timeout > 0:
-            raise ConfigurationError("tool_timeout must be more than 0 seconds, or None.")
+        _check_count(max_parallel_calls)
+        _check_seconds(tool_timeout)
+        for name, function in (
+            ("approve", approve),
+            ("before_call", before_call),
+            ("after_call", after_call),
+        ):
+            if not (function is None or callable(cast("object", function))):
+                raise ConfigurationError(f"{name} must be a function.")
         self._registry = registry
         self._approve = approve
         self._before_call = before_call
@@ -141,7 +152,8 @@ class ToolRunner:
         external: Collection[str] = (),
         listener: ToolListener | None = None,
         scrub: Scrubber | None = None,
-        done: list[ToolResult] | None = None,
+        secrets: list[Secret] | None = None,
+        log: RoundLog | None = None,
     ) -> RoundOutcome:
         """Run the calls of one assistant message, those at the same time that may.
 
@@ -155,8 +167,9 @@ class ToolRunner:
                 call that was refused or answered without a run only ends.
             scrub: Applied to all text that a model or the listener sees; if it fails, the text is
                 withheld.
-            done: Gets each result as soon as it is there, also of a round that does not come to its
-                end.
+            secrets: What the conversation knows of credentials; added to, and taken out of all
+                text.
+            log: Gets what happens as it happens, also of a round that does not come to its end.
 
         Returns:
             Results and waiting calls.
@@ -173,7 +186,8 @@ class ToolRunner:
             approvals=approvals,
             external=external,
             limiter=anyio.CapacityLimiter(most) if len(calls) > most else nullcontext(),
-            done=[] if done is None else done,
+            secrets=[] if secrets is None else secrets,
+            log=log or RoundLog(),
         )
         settled: list[ToolResult | PendingCall] = []
         for group in self._groups(calls, external):
@@ -234,35 +248,39 @@ class ToolRunner:
         if len(calls) == 1:
             return [await self._settle(calls[0], context, terms)]
         settled: dict[int, ToolResult | PendingCall] = {}
-        ends: list[KeyboardInterrupt | ToolExecutionError] = []
 
         async def settle(index: int, call: ToolCall) -> None:
             try:
                 settled[index] = await self._settle(call, context, terms)
-            except (KeyboardInterrupt, ToolExecutionError) as end:
-                # Ctrl-C raised in a child task would end the event loop instead of this round.
-                ends.append(end)
-                raise _RoundOverError from None
+            except KeyboardInterrupt as interrupt:
+                # Raised in a task of its own, Ctrl-C would end the event loop and not this round.
+                raise _InterruptedRoundError from interrupt
 
         try:
-            # Its tasks take a third of the time of anyio's, and short tools come in dozens.
-            async with asyncio.TaskGroup() as group:
-                for index, call in enumerate(calls):
-                    group.create_task(settle(index, call))
-        except* _RoundOverError:
-            pass  # raised below: from here it would come in a group
-        if ends:
-            raise next((end for end in ends if isinstance(end, KeyboardInterrupt)), ends[0])
-        return [settled[index] for index in range(len(calls))]
+            await together([partial(settle, *pair) for pair in enumerate(calls)])
+        except _InterruptedRoundError:
+            raise KeyboardInterrupt from None
+        return [
+            settled.get(index) or failure(call, f"{call.name} was cancelled.")
+            for index, call in enumerate(calls)
+        ]
 
     async def _settle(
         self, call: ToolCall, context: ToolContext[Any] | None, terms: _Terms
     ) -> ToolResult | PendingCall:
         """Bring one call to its end, or to where it waits, and tell the listener."""
-        clean = Cleaner(call.name, terms.scrub)
-        settled = await self._decide(call, context, terms, clean)
+        clean = Cleaner(call.name, terms.scrub, terms.secrets)
+        try:
+            settled = await self._decide(call, context, terms, clean)
+        except ToolExecutionError:
+            raise
+        except Exception as error:  # foreign code runs in there: a context, a result, a hook
+            logger.exception("Tool %.64s could not be run", call.name)
+            settled = failure(call, failure_text(cut(call.name, _MAX_NAME_CHARS), error, clean))
         if isinstance(settled, ToolResult):
-            terms.done.append(settled)
+            terms.log.results.append(settled)
+        else:
+            terms.log.pending.append(settled)
         _tell_end(settled, terms, clean)
         return settled
 
@@ -279,8 +297,10 @@ class ToolRunner:
         if tool is None:
             return failure(call, self._unknown_tool(clean(call.name)))
         # Most functions do not ask for their context, and making one takes time.
-        is_seen = bool(self._before_call or self._after_call or takes_injections(tool))
-        surroundings = context_for(call, context, shared=not terms.decided) if is_seen else _NOBODYS
+        surroundings = _NOBODYS
+        if self._before_call or self._after_call or takes_injections(tool):
+            shared = not terms.decided
+            surroundings = context_for(call, context, clean.secrets, shared=shared)
         answer = await before(self._before_call, call, surroundings, clean, tool.max_result_bytes)
         if isinstance(answer, ToolResult):
             return answer
@@ -288,7 +308,8 @@ class ToolRunner:
         if isinstance(ready, ToolResult):
             return ready
         if not terms.decided:
-            verdict = await judge(tool, ready.call, ready.given, terms.approvals, self._approve)
+            verdict = await judge(tool, ready, terms.approvals, self._approve)
+            terms.log.stale.extend(verdict.stale)
             if verdict.word == "wait":
                 return PendingCall(call=ready.call, reason="approval")
             if verdict.word == "deny":
@@ -322,9 +343,10 @@ class ToolRunner:
             arguments = clean(ready.call.arguments)
             event = ToolCalled(call_id=ready.call.id, name=tool.name, arguments=arguments)
             emit(terms.listener, event)
+        terms.log.begun.add(ready.call.id)
         result, error = await self._execution.run(tool, ready, context, clean, terms.listener)
         if error is not None and tool.on_error == "raise" and not terms.decided:
-            terms.done.append(result)
+            terms.log.results.append(result)
             _tell_end(result, terms, clean)
             raise execution_error(tool, error, self._execution.seconds_for(tool))
         if self._after_call is None:
@@ -342,8 +364,20 @@ class ToolRunner:
         return f"There is no tool {name!r}.{guess} Tools: {shown}{more}."
 
 
-class _RoundOverError(Exception):
-    """Ends the other calls of a round."""
+def _check_count(count: object) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ConfigurationError("max_parallel_calls must be a whole number, at least 1.")
+
+
+def _check_seconds(seconds: object) -> None:
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise ConfigurationError("tool_timeout must be more than 0 seconds, or None.")
+
+
+class _InterruptedRoundError(BaseException):
+    """Ctrl-C came while the tools of a round ran."""
 
 
 def _denied(call: ToolCall, reason: str, clean: Scrubber) -> ToolResult:

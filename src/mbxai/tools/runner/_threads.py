@@ -29,21 +29,23 @@ GRACE_SECONDS: Final = 1.0
 # sync holds a thread while it waits for another; with one limiter for all depths, a full one would
 # wait for itself.
 _depth: ContextVar[int] = ContextVar("mbxai_tool_depth", default=0)
-_limiters: RunVar[dict[int, anyio.CapacityLimiter]] = RunVar("mbxai_tool_limiters")
+_limiters: RunVar[dict[tuple[int, bool], anyio.CapacityLimiter]] = RunVar("mbxai_tool_limiters")
 
 
-async def in_thread(function: Callable[[], T]) -> T:
+async def in_thread(function: Callable[[], T], *, is_tool: bool = False) -> T:
     """Run a blocking function in a worker thread, with a copy of the caller's context variables.
 
     Cancelled, it returns at once; the thread runs on, and keeps its place until it is done.
 
     Args:
         function: Takes no arguments.
+        is_tool: Whether it is a tool's. Tools have places of their own, so that those that hang
+            keep nobody else from running.
 
     Returns:
         What it returns; what it raises is raised here.
     """
-    job = _Job(function, asyncio.get_running_loop(), _depth.get())
+    job = _Job(function, asyncio.get_running_loop(), _depth.get(), is_tool=is_tool)
     await job.limiter.acquire_on_behalf_of(job)
     try:
         # A limiter of its own: anyio would free the place of an abandoned thread at once, and a
@@ -66,9 +68,14 @@ class _Job(Generic[T]):
     """A blocking function and the place it takes in its limiter."""
 
     def __init__(
-        self, function: Callable[[], T], loop: asyncio.AbstractEventLoop, depth: int
+        self,
+        function: Callable[[], T],
+        loop: asyncio.AbstractEventLoop,
+        depth: int,
+        *,
+        is_tool: bool,
     ) -> None:
-        self.limiter = _limiter(depth)
+        self.limiter = _limiter(depth, is_tool=is_tool)
         self._function = function
         self._loop = loop
         self._depth = depth
@@ -159,12 +166,13 @@ class StrayTasks:
 
     async def _end(self, task: asyncio.Task[Any]) -> None:
         task.cancel()
+        # Kept in sight from now on: a second cancellation may end the wait early.
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
         with anyio.CancelScope(shield=True):
             await asyncio.wait({task}, timeout=GRACE_SECONDS)
         if not task.done():
             logger.warning("A tool ignores its cancellation and is left behind")
-            self._tasks.add(task)
-            task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -177,10 +185,10 @@ def _settle(future: "asyncio.Future[None]") -> None:
         future.set_result(None)
 
 
-def _limiter(depth: int) -> anyio.CapacityLimiter:
+def _limiter(depth: int, *, is_tool: bool) -> anyio.CapacityLimiter:
     try:
         limiters = _limiters.get()
     except LookupError:
-        limiters: dict[int, anyio.CapacityLimiter] = {}
+        limiters: dict[tuple[int, bool], anyio.CapacityLimiter] = {}
         _limiters.set(limiters)
-    return limiters.setdefault(depth, anyio.CapacityLimiter(MAX_THREADS))
+    return limiters.setdefault((depth, is_tool), anyio.CapacityLimiter(MAX_THREADS))
