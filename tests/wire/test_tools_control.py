@@ -508,7 +508,7 @@ async def test_one_call_mode_asks_for_the_type_already_in_the_rounds(
     till = Till(client)
     fake.script(Reply(tool_calls=[call("balance", id="b")]), Reply(json={"paid": 100}))
     answer = await client.parse(MESSAGES, Receipt, one_call=True)
-    assert answer.choices[0].message.parsed == Receipt(paid=100)
+    assert answer.parsed == answer.choices[0].message.parsed == Receipt(paid=100)
     assert till.looked == 1
     first, second = bodies(fake)
     assert first["response_format"] == second["response_format"]

@@ -1,7 +1,9 @@
 """A call that a model makes, and what becomes of one that waits for the application."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
+
+import pydantic_core
 
 # Not from the package: errors carry a run with its calls, and the package imports errors.
 from mbxai.wire._tools import call_digest
@@ -56,6 +58,11 @@ class PendingCall:
 
     call: ToolCall
     reason: Literal["approval", "external"]
+
+    @property
+    def arguments(self) -> dict[str, Any]:  # Any: JSON of the wire
+        """The arguments as JSON values; those of a call that waits can be read."""
+        return cast("dict[str, Any]", pydantic_core.from_json(self.call.arguments or "{}"))
 
     def approve(self) -> ToolApproval:
         """Return the word that lets the call run; give it to `chat` or `parse` as `approvals`."""

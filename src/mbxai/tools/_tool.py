@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -358,11 +359,25 @@ def _rules(tool: Tool) -> Iterator[tuple[bool, str]]:
     )
     rule = given.requires_approval
     yield isinstance(rule, bool) or callable(rule), "requires_approval must be a bool or a function"
+    yield (
+        isinstance(rule, bool) or _takes_one(rule),
+        "requires_approval must take one argument, the arguments of the call",
+    )
     yield isinstance(given.parallel, bool), "parallel must be True or False"
     yield isinstance(given.may_repeat, bool), "may_repeat must be True or False"
     yield given.on_error in ("tell", "raise"), 'on_error must be "tell" or "raise"'
     yield given.strict in (True, False, "auto"), 'strict must be True, False or "auto"'
     yield given.schema.get("type") not in _NO_OBJECTS, "its schema must be that of an object"
+
+
+def _takes_one(rule: Any) -> bool:
+    try:
+        inspect.signature(rule).bind({})
+    except TypeError:
+        return False
+    except ValueError:  # a function of C that hides its signature
+        return True
+    return True
 
 
 def _is_number(value: object, *, above: float) -> bool:

@@ -72,6 +72,11 @@ class ParsedChatCompletion(ChatCompletion, Generic[T]):
     _total_usage: Usage | None = PrivateAttr(default=None)
 
     @property
+    def parsed(self) -> T:
+        """The value of the first answer."""
+        return self.choices[0].message.parsed
+
+    @property
     def strategy(self) -> str:
         """How the type was asked for: `json_schema`, `tool`, `json_object` or `prompted`."""
         return self._strategy

@@ -9,7 +9,12 @@ import anyio
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from mbxai.errors import ConfigurationError, ToolArgumentError, ToolExecutionError
+from mbxai.errors import (
+    ConfigurationError,
+    ToolArgumentError,
+    ToolDefinitionError,
+    ToolExecutionError,
+)
 from mbxai.tools import Secret, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult
 from mbxai.tools.runner._argument_text import read_object
 from mbxai.tools.runner._round import RoundLog
@@ -140,6 +145,27 @@ async def test_a_rule_judges_what_the_function_will_get(
     runner = runner_of(function, options={function: {"requires_approval": rule}})
     outcome = await runner.run_round([ToolCall("a", function.__name__, arguments)])
     assert (outcome.results, len(outcome.pending)) == ([], 1)
+
+
+@pytest.mark.parametrize("user", ["ada", "eve"])
+async def test_an_approver_may_learn_for_whom_it_decides(user: str) -> None:
+    def approve(call: ToolCall, context: ToolContext[str]) -> bool:
+        return context.deps == "ada"
+
+    runner = runner_of(wait, options={wait: {"requires_approval": True}}, approve=approve)
+    outcome = await runner.run_round(calls("wait"), ToolContext(deps=user))
+    assert outcome.results[0].is_error is (user != "ada")
+
+
+def test_a_rule_that_takes_no_arguments_is_refused_at_definition() -> None:
+    with pytest.raises(ToolDefinitionError, match="must take one argument"):
+        Tool.from_function(wait, requires_approval=lambda: True)  # type: ignore[arg-type]
+
+
+async def test_what_waits_shows_its_arguments_as_values() -> None:
+    runner = runner_of(wait, options={wait: {"requires_approval": True}})
+    outcome = await runner.run_round(calls("wait", arguments='{"seconds": 1}'))
+    assert outcome.pending[0].arguments == {"seconds": 1}
 
 
 async def test_an_approval_of_other_arguments_is_reported() -> None:

@@ -24,7 +24,8 @@ class ToolClientOptions(TypedDict, total=False):
 
     Attributes:
         approve: Asked before `chat` or `parse` runs a call that needs approval; gets the `ToolCall`
-            and answers True, False, or None for not yet. Without it, and after None, the call is
+            and, if it takes two arguments, the `ToolContext`; answers True, False, or None for not
+            yet. Without it, and after None, the call is
             returned as pending.
         before_call: Called before each call with the `ToolCall` and the `ToolContext`; returns the
             call with other arguments, a `ToolResult` to be used instead of a run, or None. If it

@@ -10,14 +10,21 @@ from pydantic_core import to_jsonable_python
 
 from mbxai._redaction import get_logger
 from mbxai.tools._call import ToolApproval, ToolCall
+from mbxai.tools._context import ToolContext
 from mbxai.tools._tool import Tool
 from mbxai.tools.runner._hooks import CallbackFailedError, ask
 from mbxai.tools.runner._prepare import Prepared
 
 logger = get_logger(__name__)
 
-Approver: TypeAlias = Callable[[ToolCall], bool | Awaitable[bool | None] | None]
-"""Says whether a call may run: True runs it, False denies it, None has not decided yet.
+Decision: TypeAlias = bool | Awaitable[bool | None] | None
+"""True runs a call, False denies it, None has not decided yet."""
+
+# Any: the application's own dependencies.
+Approver: TypeAlias = (
+    Callable[[ToolCall], Decision] | Callable[[ToolCall, ToolContext[Any]], Decision]
+)
+"""Says whether a call may run; with a second parameter it learns for whom, from the context.
 
 It may ask a person, and may block.
 """
@@ -42,6 +49,7 @@ async def judge(
     ready: Prepared,
     approvals: Sequence[ToolApproval],
     approve: Approver | None,
+    context: ToolContext[Any],  # Any: the application's own dependencies
 ) -> Verdict:
     """Say whether a call may run.
 
@@ -50,6 +58,7 @@ async def judge(
         ready: The call as it would be run.
         approvals: Words of people; one counts only for the very call that it was given for.
         approve: Asked where nothing was said and approval is needed.
+        context: What surrounds the call.
     """
     call = ready.call
     said = [word for word in approvals if word.call_id == call.id]
@@ -63,13 +72,27 @@ async def judge(
     if approve is None:
         return Verdict("wait", stale=stale)
     try:
-        answer = await ask(approve, call)
+        shown = (call, context) if takes_context(approve) else (call,)
+        answer = await ask(approve, *shown)
     except CallbackFailedError as error:
         logger.error("approve= failed for tool %s", call.name, exc_info=error.__cause__)  # noqa: TRY400  # the cause, not the wrapper
         return Verdict("deny")
     if answer is None:
         return Verdict("wait")
     return Verdict("run" if answer is True else "deny")
+
+
+def takes_context(approve: Approver) -> bool:
+    """Whether a function wants to know what surrounds the call that it decides.
+
+    Args:
+        approve: The application's function.
+    """
+    try:
+        inspect.signature(approve).bind(None, None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 async def _needs_approval(tool: Tool, ready: Prepared) -> bool:

@@ -19,7 +19,7 @@ from mbxai.tools._call import PendingCall, ToolApproval, ToolCall
 from mbxai.tools._context import Secret, ToolContext
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._tool import Tool
-from mbxai.tools.runner._approval import Approver, judge
+from mbxai.tools.runner._approval import Approver, judge, takes_context
 from mbxai.tools.runner._attempt import is_coroutine_function
 from mbxai.tools.runner._cleaning import Cleaner, Scrubber
 from mbxai.tools.runner._execution import Execution, execution_error
@@ -140,6 +140,9 @@ class ToolRunner:
         self._approve = approve
         self._before_call = before_call
         self._after_call = after_call
+        self._sees_context = bool(
+            before_call or after_call or (approve is not None and takes_context(approve))
+        )
         self._max_parallel_calls = max_parallel_calls
         self._execution = Execution(timeout=tool_timeout, pause=pause)
 
@@ -298,7 +301,7 @@ class ToolRunner:
             return failure(call, self._unknown_tool(clean(call.name)))
         # Most functions do not ask for their context, and making one takes time.
         surroundings = _NOBODYS
-        if self._before_call or self._after_call or takes_injections(tool):
+        if self._sees_context or takes_injections(tool):
             shared = not terms.decided
             surroundings = context_for(call, context, clean.secrets, shared=shared)
         answer = await before(self._before_call, call, surroundings, clean, tool.max_result_bytes)
@@ -308,7 +311,7 @@ class ToolRunner:
         if isinstance(ready, ToolResult):
             return ready
         if not terms.decided:
-            verdict = await judge(tool, ready, terms.approvals, self._approve)
+            verdict = await judge(tool, ready, terms.approvals, self._approve, surroundings)
             terms.log.stale.extend(verdict.stale)
             if verdict.word == "wait":
                 return PendingCall(call=ready.call, reason="approval")
