@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SUPPORT = Path(__file__).resolve().parent
@@ -48,7 +48,11 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
 def children() -> set[int]:
     """Processes that this process has started and that are not yet reaped."""
     path = Path(f"/proc/{os.getpid()}/task")
-    return {int(pid) for task in path.iterdir() for pid in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in path.iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
 
 
 def is_alive(pid: int) -> bool:
