@@ -16,7 +16,8 @@ import pydantic_core
 from mbxai._redaction import get_logger
 from mbxai.errors import ToolError, ToolRetry
 from mbxai.tools import Tool, ToolCall, ToolRegistry
-from mbxai.tools.runner._runner import ToolRunner, is_coroutine_function
+from mbxai.tools.runner._attempt import is_coroutine_function
+from mbxai.tools.runner._runner import ToolRunner
 from mbxai.tools.schema._signature import AnyFunction, innermost
 from mbxai.wire import ToolResult
 

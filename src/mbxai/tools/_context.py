@@ -72,7 +72,9 @@ class Secret:
         """Compare with another secret in constant time; a plain string is never equal."""
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        # What comes from the environment may hold half a surrogate pair.
+        mine, others = (text.encode(errors="surrogatepass") for text in (self._value, other._value))
+        return hmac.compare_digest(mine, others)
 
     def __hash__(self) -> int:
         """Hash by value."""

@@ -15,7 +15,15 @@ from mbxai.errors import (
     ToolDefinitionError,
     ToolExecutionError,
 )
-from mbxai.tools import Secret, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult
+from mbxai.tools import (
+    Secret,
+    Tool,
+    ToolApproval,
+    ToolCall,
+    ToolContext,
+    ToolRegistry,
+    ToolResult,
+)
 from mbxai.tools.runner._argument_text import read_object
 from mbxai.tools.runner._round import RoundLog
 from mbxai.tools.runner._runner import ToolRunner
@@ -283,3 +291,58 @@ async def test_a_second_cancellation_does_not_lose_a_tool() -> None:
 def test_options_that_cannot_be_are_refused(options: Any) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         ToolRunner(ToolRegistry(), **options)
+
+
+class Loan(BaseModel):
+    to: str
+    amount: int = 5000
+
+
+def lend(loan: Loan) -> int:
+    return loan.amount
+
+
+def borrow(amount: int = Field(5000)) -> int:
+    return amount
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"), [(lend, '{"to": "eve"}'), (borrow, "{}"), (wait, "{}")]
+)
+async def test_both_looks_of_a_rule_have_the_defaults(function: Any, arguments: str) -> None:
+    seen: list[Any] = []
+    options = {function: {"requires_approval": lambda given: seen.append(given) or False}}
+    runner = runner_of(function, options=options)
+    outcome = await runner.run_round([ToolCall("a", function.__name__, arguments)])
+    assert not outcome.results[0].is_error
+    assert seen
+    assert all({"amount": 5000, "seconds": 100}.items() & given.items() for given in seen)
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_a_word_about_other_arguments_leaves_the_call_waiting(approved: bool) -> None:
+    asked: list[ToolCall] = []
+    rule: Any = {"requires_approval": lambda given: given["seconds"] > 10}
+    runner = runner_of(wait, options={wait: rule}, approve=lambda call: bool(asked.append(call)))
+    shown = ToolCall("wait-0", "wait", '{"seconds": 99}')
+    word = ToolApproval(call_id=shown.id, digest=shown.digest, approved=approved)
+    outcome = await runner.run_round(calls("wait", arguments='{"seconds": 2}'), approvals=[word])
+    assert (outcome.results, outcome.stale, asked) == ([], [word], [])
+    assert [waiting.call.id for waiting in outcome.pending] == ["wait-0"]
+
+
+async def test_an_approval_of_a_call_that_waits_for_its_result_is_reported() -> None:
+    first = await runner_of(wait).run_round(calls("wait"), external={"wait"})
+    word = first.pending[0].approve()
+    outcome = await runner_of(wait).run_round(calls("wait"), external={"wait"}, approvals=[word])
+    assert (outcome.stale, [waiting.reason for waiting in outcome.pending]) == (
+        [word],
+        ["external"],
+    )
+
+
+async def test_an_approval_that_fits_is_not_reported() -> None:
+    runner = runner_of(wait, options={wait: {"requires_approval": True}})
+    first = await runner.run_round(calls("wait"))
+    outcome = await runner.run_round(calls("wait"), approvals=[first.pending[0].approve()])
+    assert (outcome.results[0].value, outcome.stale) == (100, [])

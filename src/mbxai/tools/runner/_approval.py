@@ -8,14 +8,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from mbxai._redaction import get_logger
 from mbxai.tools._call import ToolApproval, ToolCall
 from mbxai.tools._context import ToolContext
 from mbxai.tools._tool import Tool
-from mbxai.tools.runner._hooks import CallbackFailedError, ask
+from mbxai.tools.runner._cleaning import Cleaner
+from mbxai.tools.runner._hooks import CallbackFailedError, ask, log_failed
 from mbxai.tools.runner._prepare import Prepared
-
-logger = get_logger(__name__)
 
 Decision: TypeAlias = bool | Awaitable[bool | None] | None
 """True runs a call, False denies it, None has not decided yet."""
@@ -50,6 +48,7 @@ async def judge(
     approvals: Sequence[ToolApproval],
     approve: Approver | None,
     context: ToolContext[Any],  # Any: the application's own dependencies
+    clean: Cleaner,
 ) -> Verdict:
     """Say whether a call may run.
 
@@ -59,6 +58,7 @@ async def judge(
         approvals: Words of people; one counts only for the very call that it was given for.
         approve: Asked where nothing was said and approval is needed.
         context: What surrounds the call.
+        clean: Knows whether a traceback may be shown.
     """
     call = ready.call
     said = [word for word in approvals if word.call_id == call.id]
@@ -66,16 +66,21 @@ async def judge(
     stale = tuple(word for word in said if word not in words)
     denied = next((word for word in words if word.approved is not True), None)
     if denied is not None:
-        return Verdict("deny", denied.reason)
-    if words or not await _needs_approval(tool, ready):
+        return Verdict("deny", denied.reason, stale)
+    if words:
+        return Verdict("run", stale=stale)
+    if stale:
+        # A person has spoken, of something else: nobody but a person may go on from here.
+        return Verdict("wait", stale=stale)
+    if not await _needs_approval(tool, ready, clean):
         return Verdict("run")
     if approve is None:
-        return Verdict("wait", stale=stale)
+        return Verdict("wait")
     try:
         shown = (call, context) if takes_context(approve) else (call,)
         answer = await ask(approve, *shown)
     except CallbackFailedError as error:
-        logger.error("approve= failed for tool %s", call.name, exc_info=error.__cause__)  # noqa: TRY400  # the cause, not the wrapper
+        log_failed("approve", call, clean, error)
         return Verdict("deny")
     if answer is None:
         return Verdict("wait")
@@ -95,7 +100,7 @@ def takes_context(approve: Approver) -> bool:
     return True
 
 
-async def _needs_approval(tool: Tool, ready: Prepared) -> bool:
+async def _needs_approval(tool: Tool, ready: Prepared, clean: Cleaner) -> bool:
     rule = tool.requires_approval
     if not callable(rule):
         return rule is not False
@@ -105,13 +110,8 @@ async def _needs_approval(tool: Tool, ready: Prepared) -> bool:
             return True
         # Validation may have changed what the rule looked at, as by taking spaces off.
         return exact != given and await ask(rule, exact) is not False
-    except (ValueError, TypeError):
-        logger.exception("The arguments of tool %s cannot be shown to its rule", tool.name)
-        return True
-    except CallbackFailedError as error:
-        logger.error(  # noqa: TRY400  # the cause, not the wrapper
-            "requires_approval= failed for tool %s", tool.name, exc_info=error.__cause__
-        )
+    except Exception as error:  # noqa: BLE001  # the rule, or a value that has no JSON form
+        log_failed("requires_approval", ready.call, clean, error)
         return True
 
 
@@ -119,7 +119,7 @@ def _views(tool: Tool, ready: Prepared) -> tuple[dict[str, Any], dict[str, Any]]
     """The arguments as the model wrote them, and as the function gets them; with defaults."""
     parameters = tool.signature.parameters if tool.signature is not None else ()
     defaults: dict[str, Any] = {
-        parameter.name: parameter.default
+        parameter.name: _shown(parameter.default)
         for parameter in parameters
         if parameter.injection is None
         and not parameter.is_required
@@ -128,11 +128,16 @@ def _views(tool: Tool, ready: Prepared) -> tuple[dict[str, Any], dict[str, Any]]
     }
     exact: dict[str, Any] = {}
     for name, value in ready.values.items():
-        shown = to_jsonable_python(value, by_alias=True, fallback=str)
+        shown = _shown(value)
         alone = len(ready.values) == 1 and name not in ready.given
         # A lone model has taken the place of the arguments.
         exact |= shown if alone and isinstance(shown, dict) else {name: shown}
-    return {**defaults, **ready.given}, {**defaults, **ready.given, **exact}
+    filled = {**defaults, **exact}
+    return {**filled, **ready.given}, {**defaults, **ready.given, **exact}
+
+
+def _shown(value: object) -> Any:
+    return to_jsonable_python(value, by_alias=True, fallback=str)
 
 
 def _is_about(word: ToolApproval, call: ToolCall) -> bool:

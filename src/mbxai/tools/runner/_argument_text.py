@@ -24,7 +24,7 @@ _FENCE: Final = "```"
 _LANGUAGE: Final = re.compile(r"[A-Za-z][\w-]*")
 # A string, closed or not, or a comma that nothing follows.
 _MENDABLE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|,(?=[ \t\r\n]*[}\]])', re.DOTALL)
-_CONTROL: Final = re.compile(r"[\x00-\x1f]")
+_CONTROLS: Final = {code: f"\\u{code:04x}" for code in range(0x20)}
 # Only such numbers can be too large for a float; JSON has no other way to write infinity.
 _HUGE_NUMBER: Final = re.compile(r"[eE]\+?\d{3}|\d{200}")
 
@@ -158,7 +158,7 @@ def _mend(found: re.Match[str]) -> str:
     text = found[0]
     if text == ",":
         return ""
-    return _CONTROL.sub(lambda control: f"\\u{ord(control[0]):04x}", text)
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 def _objects(text: str) -> list[object]:

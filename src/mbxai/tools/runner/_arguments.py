@@ -3,14 +3,14 @@
 Messages name arguments and rules, never the values that were sent: those may be secret or huge.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
+from mbxai._redaction import get_logger
 from mbxai.errors import ToolArgumentError
 from mbxai.tools.runner._argument_text import json_container, read_object
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 __all__ = ["SchemaChecker", "argument_problems", "read_object", "with_decoded"]
 
@@ -48,30 +48,42 @@ def with_decoded(
     Returns:
         A new dict; None if no string that was complained of holds an object or an array.
     """
-    decoded: dict[str, Any] | None = None
-    for error in errors:
-        if error["type"] in _CONTAINER_WANTED:
-            decoded = _decoded_at(decoded or dict(values), list(error["loc"])) or decoded
-    return decoded
+    copies: dict[int, tuple[Any, Any]] = {}
+    decoded = dict(values)
+    found = [
+        _decode_at(decoded, error["loc"], copies)
+        for error in errors
+        if error["type"] in _CONTAINER_WANTED
+    ]
+    return decoded if any(found) else None
 
 
-def _decoded_at(values: dict[str, Any], path: Sequence[str | int]) -> dict[str, Any] | None:
-    """A copy with one string read; steps that name a member of a union lead nowhere."""
-    copy: Any = dict(values)
-    inside: Any = copy
+def _copied(value: Any, copies: dict[int, tuple[Any, Any]]) -> Any:
+    """A copy of an object or array, made once: there may be as many errors as items in it."""
+    if id(value) not in copies:
+        copy = value.copy()
+        # With the value itself: of one that is gone, another might get the id.
+        copies[id(value)] = copies[id(copy)] = (value, copy)
+    return copies[id(value)][1]
+
+
+def _decode_at(decoded: Any, path: Sequence[str | int], copies: dict[int, tuple[Any, Any]]) -> bool:
+    """Read one string; steps that name a member of a union lead nowhere."""
+    inside: Any = decoded
     for step in path:
         try:
             value: Any = inside[step]
         except (LookupError, TypeError):
             continue
         if isinstance(value, str):
-            inside[step] = json_container(value)
-            return copy if inside[step] is not None else None
+            read = json_container(value)
+            inside[step] = value if read is None else read
+            return read is not None
         if not isinstance(value, (dict, list)):
-            return None
-        inside[step] = cast("Any", value).copy()
+            return False
+        inside[step] = _copied(value, copies)
         inside = inside[step]
-    return None
+    return False
 
 
 def argument_problems(errors: Sequence[Mapping[str, Any]]) -> str:

@@ -61,16 +61,19 @@ class Attempt:
     seconds: float | None
     max_bytes: int
 
-    async def run(self, strays: StrayTasks) -> Outcome:
+    async def run(
+        self, strays: StrayTasks, late: Callable[[Outcome], object] | None = None
+    ) -> Outcome:
         """Run it.
 
         Args:
             strays: Where a coroutine function is kept that ignores its cancellation.
+            late: Given what became of a coroutine function that was cancelled and ended by itself.
         """
         try:
             if is_coroutine_function(self.function):
-                return await self._as_task(strays, self._call_async, self.seconds)
-            return await self._in_thread(strays)
+                return await self._as_task(strays, self._call_async, self.seconds, late)
+            return await self._in_thread(strays, late)
         except TimeoutError:  # only the deadline's: an outcome holds the function's own
             return Outcome(timed_out=True, is_begun=self.control.is_begun)
         except asyncio.CancelledError as error:
@@ -83,19 +86,20 @@ class Attempt:
             self.control.stop()
             self.control.end()
 
-    async def _in_thread(self, strays: StrayTasks) -> Outcome:
+    async def _in_thread(
+        self, strays: StrayTasks, late: Callable[[Outcome], object] | None
+    ) -> Outcome:
         started = time.monotonic()
         with anyio.fail_after(self.seconds):
-            outcome = await in_thread(self._call_sync, is_tool=True)
+            outcome = await in_thread(self._call_sync, is_tool=True, begin=self.control.begin)
         if outcome.shown is not None or outcome.error is not None:
             return outcome
         # A plain function around a coroutine function: it has what is left of its time.
         left = None if self.seconds is None else self.seconds - (time.monotonic() - started)
-        return await self._as_task(strays, partial(self._settled, outcome.value), left)
+        return await self._as_task(strays, partial(self._settled, outcome.value), left, late)
 
     def _call_sync(self) -> Outcome:
         """Call the function; in the worker thread."""
-        self.control.is_begun = True
         try:
             value: Any = self.call()
             if isinstance(value, GeneratorType):
@@ -109,12 +113,17 @@ class Attempt:
             return Outcome(error=error)
 
     async def _as_task(
-        self, strays: StrayTasks, work: Callable[[], Any], seconds: float | None
+        self,
+        strays: StrayTasks,
+        work: Callable[[], Any],
+        seconds: float | None,
+        late: Callable[[Outcome], object] | None,
     ) -> Outcome:
-        return await strays.call(partial(_guarded, work), seconds, give_up=self.control.stop)
+        guarded = partial(_guarded, work)
+        return await strays.call(guarded, seconds, give_up=self.control.stop, late=late)
 
     async def _call_async(self) -> Outcome:
-        self.control.is_begun = True
+        self.control.begin()
         return await self._settled(self.call())
 
     async def _settled(self, value: Any) -> Outcome:

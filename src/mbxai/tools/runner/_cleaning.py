@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
 from mbxai._redaction import get_logger
@@ -58,13 +58,19 @@ class Cleaner:
         if self._scrub is None:
             return text
         try:
-            return self._scrub(text)
-        except Exception as error:  # noqa: BLE001  # the application's own function
+            clean: Any = self._scrub(text)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  # the application's own function
             # Without a traceback: its message may quote what it could not clean.
             logger.error(  # noqa: TRY400
                 "scrub= failed for tool %.64s (%s)", self._name, type(error).__name__
             )
             return WITHHELD
+        if isinstance(clean, str):
+            return clean
+        logger.error("scrub= must return text, not %s", type(clean).__name__)
+        return WITHHELD
 
 
 def scrubbed(text: str, secrets: Iterable[Secret]) -> str:

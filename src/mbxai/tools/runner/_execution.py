@@ -31,6 +31,21 @@ _LARGE_CHARS: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who is told how a call goes on.
+
+    Attributes:
+        listener: Told of progress.
+        begun: Gets the call's id once its function is called.
+        late: Given the result of a function that was cancelled and ended by itself.
+    """
+
+    listener: ToolListener | None
+    begun: set[str]
+    late: Callable[[ToolResult], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """Runs calls, one after the other or side by side.
 
@@ -52,7 +67,7 @@ class Execution:
         ready: Prepared,
         context: ToolContext[Any],
         clean: Cleaner,
-        listener: ToolListener | None,
+        watch: Watch,
     ) -> tuple[ToolResult, BaseException | None]:
         """Run a call until it succeeds or has been repeated as often as it may.
 
@@ -61,7 +76,7 @@ class Execution:
             ready: The call with its values, secrets included.
             context: What surrounds the call.
             clean: Takes credentials out of what is shown.
-            listener: Told of progress.
+            watch: Told how it goes on.
 
         Returns:
             The result, and what the function raised, if it is not advice for the model.
@@ -71,15 +86,20 @@ class Execution:
         """
         started = time.perf_counter()
         tries = 1 if tool.effect == "once" else 1 + tool.retries
-        outcome = await self._attempt(tool, ready, context, clean, listener)
-        attempts = 1
+        late = partial(self._late, tool, ready, clean, watch, started)
+        outcome = await self._attempt(tool, ready, context, clean, watch, partial(late, 1))
+        attempts, is_begun = 1, outcome.is_begun
         while attempts < tries and _may_repeat(outcome):
             logger.info("Tool %s failed; run %d of %d follows", tool.name, attempts + 1, tries)
             longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempts - 1))
             await self.pause(self.jitter() * longest)
             again = replace(context, attempt=context.attempt + attempts)
-            outcome = await self._attempt(tool, ready, again, clean, listener)
             attempts += 1
+            last = partial(late, attempts)
+            outcome = await self._attempt(tool, ready, again, clean, watch, last)
+            is_begun = is_begun or outcome.is_begun
+        if is_begun and not outcome.is_begun:
+            outcome = replace(outcome, is_begun=True)  # an earlier run may have had its effect
         took = (time.perf_counter() - started, attempts)
         return await self._result(tool, ready, outcome, clean, took)
 
@@ -93,10 +113,11 @@ class Execution:
         ready: Prepared,
         context: ToolContext[Any],
         clean: Cleaner,
-        listener: ToolListener | None,
+        watch: Watch,
+        late: Callable[[Outcome], object],
     ) -> Outcome:
         function = cast("AnyFunction", tool.function)
-        control = RunControl(ready.call.id, tool.name, listener, clean)
+        control = RunControl(ready.call.id, tool.name, watch.listener, clean, watch.begun)
         values = with_context(tool, ready.values, context, control)
         positional, keywords = tool.signature.bind(values) if tool.signature else ([], values)
         attempt = Attempt(
@@ -106,7 +127,29 @@ class Execution:
             seconds=self.seconds_for(tool),
             max_bytes=tool.max_result_bytes,
         )
-        return await attempt.run(self.strays)
+        return await attempt.run(self.strays, late)
+
+    def _late(
+        self,
+        tool: Tool,
+        ready: Prepared,
+        clean: Cleaner,
+        watch: Watch,
+        started: float,
+        attempts: int,
+        outcome: Outcome,
+    ) -> None:
+        """Tell of a function that ended while its cancellation was waited for."""
+        took = (time.perf_counter() - started, attempts)
+        try:
+            if outcome.error is None:
+                shown, size = cast("Shown", outcome.shown), tool.max_result_bytes
+                result = finished(ready.call, outcome.value, shown, size, clean, took=took)
+            else:
+                result = _timed(self._failure(tool, ready, outcome.error, clean)[0], took)
+        except Exception as error:  # noqa: BLE001  # a foreign result; the caller is to be cancelled
+            result = _timed(failure(ready.call, failure_text(tool.name, error, clean)), took)
+        watch.late(result)
 
     async def _result(
         self,

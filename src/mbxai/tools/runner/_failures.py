@@ -1,8 +1,9 @@
 """What a model is told of a call that failed; pure. Never a traceback, never a credential."""
 
+import re
 from typing import Final, cast
 
-from mbxai._redaction import redact
+from mbxai._redaction import MASK, redact
 from mbxai.errors import ToolRetry
 from mbxai.tools._call import ToolCall
 from mbxai.tools.runner._cleaning import Scrubber
@@ -12,6 +13,8 @@ _MAX_ERROR_CHARS: Final = 1_000
 _MAX_ADVICE_CHARS: Final = 4_000
 _MAX_READ_CHARS: Final = 100_000
 _MAX_LEAVES: Final = 3
+# Clients of databases and the like tell the whole address that they could not reach.
+_USER_INFO: Final = re.compile(r"(://[^\s/?#:@]*):[^\s/?#]*@")
 
 
 def failure(call: ToolCall, content: str) -> ToolResult:
@@ -21,7 +24,7 @@ def failure(call: ToolCall, content: str) -> ToolResult:
         call: The call that failed.
         content: What the model is told; secrets that this process knows are taken out.
     """
-    return ToolResult(call_id=call.id, name=call.name, content=redact(content), is_error=True)
+    return ToolResult(call_id=call.id, name=call.name, content=_hidden(content), is_error=True)
 
 
 def failure_text(name: str, error: BaseException, clean: Scrubber = str) -> str:
@@ -36,7 +39,7 @@ def failure_text(name: str, error: BaseException, clean: Scrubber = str) -> str:
     shown = "; ".join(_described(leaf) for leaf in leaves[:_MAX_LEAVES])
     more = f"; and {len(leaves) - _MAX_LEAVES} more" if len(leaves) > _MAX_LEAVES else ""
     # First cleaned, then cut: half a secret at the cut would not be recognised.
-    return cut(redact(clean(f"{name} failed: {shown}{more}")[:_MAX_READ_CHARS]), _MAX_ERROR_CHARS)
+    return cut(_hidden(clean(f"{name} failed: {shown}{more}")[:_MAX_READ_CHARS]), _MAX_ERROR_CHARS)
 
 
 def advice_text(advice: ToolRetry, clean: Scrubber) -> str:
@@ -46,7 +49,7 @@ def advice_text(advice: ToolRetry, clean: Scrubber) -> str:
         advice: What its function raised.
         clean: Takes credentials out of it.
     """
-    return cut(redact(clean(str(advice))[:_MAX_READ_CHARS]), _MAX_ADVICE_CHARS)
+    return cut(_hidden(clean(str(advice))[:_MAX_READ_CHARS]), _MAX_ADVICE_CHARS)
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:
@@ -64,6 +67,10 @@ def leaves_of(error: BaseException) -> list[BaseException]:
 def cut(text: str, max_chars: int) -> str:
     """Return text of at most so many characters, with an ellipsis where it was cut."""
     return text if len(text) <= max_chars else f"{text[:max_chars]}…"
+
+
+def _hidden(text: str) -> str:
+    return _USER_INFO.sub(rf"\1:{MASK}@", redact(text))
 
 
 def _described(error: BaseException) -> str:

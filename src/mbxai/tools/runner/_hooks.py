@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+import pydantic_core
+
 from mbxai._redaction import get_logger
 from mbxai.tools._call import ToolCall
 from mbxai.tools._context import ToolContext
@@ -95,16 +97,18 @@ async def before(
     try:
         answer = await ask(hook, call, context)
     except CallbackFailedError as error:
-        _log("before_call", call, clean, error)
+        log_failed("before_call", call, clean, error)
         return _not_run(call)
     if answer is None:
         return call
     if isinstance(answer, ToolResult):
         return tool_result(call, answer, max_bytes, clean)
-    if isinstance(answer, ToolCall) and (answer.id, answer.name) == (call.id, call.name):
-        return answer
+    changed = _with_text(answer) if isinstance(answer, ToolCall) else None
+    if changed is not None and (changed.id, changed.name) == (call.id, call.name):
+        return changed
     logger.error(
-        "before_call= must return None, a ToolResult, or the ToolCall with its id and name; not %s",
+        "before_call= must return None, a ToolResult, or the ToolCall with its id and name and JSON"
+        " text as arguments; not %s",
         type(answer).__name__,
     )
     return _not_run(call)
@@ -131,13 +135,13 @@ async def after(
     try:
         answer = await ask(hook, call, result, context)
     except CallbackFailedError as error:
-        _log("after_call", call, clean, error)
-        return _withheld(call, result)
+        log_failed("after_call", call, clean, error)
+        return withheld(call, result)
     if answer is None or answer is result:
         return result
     if not isinstance(answer, ToolResult):
         logger.error("after_call= must return None or a ToolResult, not %s", type(answer).__name__)
-        return _withheld(call, result)
+        return withheld(call, result)
     # A result that was cut bears a note beyond the limit, which may stay.
     changed = tool_result(call, answer, max_bytes + _NOTE_BYTES, clean)
     return replace(changed, seconds=result.seconds, attempts=result.attempts)
@@ -150,8 +154,28 @@ def _in_order(function: Callable[..., Any], *arguments: object) -> object:
         raise RuntimeError("it raised StopIteration") from error
 
 
-def _log(name: str, call: ToolCall, clean: Cleaner, error: CallbackFailedError) -> None:
-    cause = error.__cause__
+def _with_text(call: ToolCall) -> ToolCall | None:
+    """The call with its arguments as text: a hook may well give a dict; None for anything else."""
+    given: Any = call.arguments
+    if isinstance(given, str):
+        return call
+    try:
+        text = pydantic_core.to_json(given, inf_nan_mode="constants").decode()
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return replace(call, arguments=text) if isinstance(given, dict) else None
+
+
+def log_failed(name: str, call: ToolCall, clean: Cleaner, error: BaseException) -> None:
+    """Log that a function of the application failed.
+
+    Args:
+        name: The option that it was given as.
+        call: The call that it was asked about.
+        clean: Knows whether a traceback may be shown.
+        error: What it raised, or the `CallbackFailedError` of it.
+    """
+    cause = error.__cause__ if isinstance(error, CallbackFailedError) else error
     # Where secrets are known, a traceback may show one.
     logger.error(
         "%s= failed for tool %.64s (%s)",
@@ -167,7 +191,13 @@ def _not_run(call: ToolCall) -> ToolResult:
     return failure(call, f"{call.name} {text}.")
 
 
-def _withheld(call: ToolCall, result: ToolResult) -> ToolResult:
+def withheld(call: ToolCall, result: ToolResult) -> ToolResult:
+    """Return what the model is told where a result was not checked.
+
+    Args:
+        call: The call that was run.
+        result: Its result.
+    """
     text = "was run, and its result is withheld: the application could not check it"
-    withheld = failure(call, f"{call.name} {text}.")
-    return replace(withheld, seconds=result.seconds, attempts=result.attempts)
+    told = failure(call, f"{call.name} {text}.")
+    return replace(told, seconds=result.seconds, attempts=result.attempts)

@@ -43,12 +43,17 @@ class RunControl:
     """
 
     __slots__ = (
-        *("_call_id", "_clean", "_ended", "_listener", "_loop", "_name", "_stopped"),
+        *("_begun", "_call_id", "_clean", "_ended", "_listener", "_loop", "_name", "_stopped"),
         "is_begun",
     )
 
     def __init__(
-        self, call_id: str, name: str, listener: ToolListener | None, clean: Callable[[str], str]
+        self,
+        call_id: str,
+        name: str,
+        listener: ToolListener | None,
+        clean: Callable[[str], str],
+        begun: set[str] | None = None,
     ) -> None:
         """Lay the wire; on the event loop.
 
@@ -57,7 +62,9 @@ class RunControl:
             name: The tool's name.
             listener: Gets the progress.
             clean: Takes credentials out of a message.
+            begun: Gets the call's id once the function is called.
         """
+        self._begun = begun
         self._call_id = call_id
         self._name = name
         self._listener = listener
@@ -66,6 +73,12 @@ class RunControl:
         self._stopped = False
         self._ended = False
         self.is_begun: bool = False
+
+    def begin(self) -> None:
+        """Note that the function is called; from any thread."""
+        self.is_begun = True
+        if self._begun is not None:
+            self._begun.add(self._call_id)
 
     @property
     def is_stopped(self) -> bool:

@@ -5,6 +5,7 @@ failure of a tool with `on_error="raise"` leave here as exceptions.
 """
 
 import difflib
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -20,11 +21,10 @@ from mbxai.tools._context import Secret, ToolContext
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._tool import Tool
 from mbxai.tools.runner._approval import Approver, judge, takes_context
-from mbxai.tools.runner._attempt import is_coroutine_function
 from mbxai.tools.runner._cleaning import Cleaner, Scrubber
-from mbxai.tools.runner._execution import Execution, execution_error
+from mbxai.tools.runner._execution import Execution, Watch, execution_error
 from mbxai.tools.runner._failures import cut, failure, failure_text
-from mbxai.tools.runner._hooks import AfterCall, BeforeCall, after, before
+from mbxai.tools.runner._hooks import AfterCall, BeforeCall, after, before, withheld
 from mbxai.tools.runner._prepare import (
     Prepared,
     context_for,
@@ -34,6 +34,7 @@ from mbxai.tools.runner._prepare import (
 )
 from mbxai.tools.runner._progress import ToolListener, emit
 from mbxai.tools.runner._round import RoundLog, together
+from mbxai.tools.runner._threads import is_being_cancelled
 from mbxai.wire import ToolCalled, ToolEnded, ToolPending, ToolResult
 
 __all__ = [
@@ -42,11 +43,9 @@ __all__ = [
     "AfterCall",
     "Approver",
     "BeforeCall",
+    "RoundLog",
     "RoundOutcome",
-    "Scrubber",
-    "ToolListener",
     "ToolRunner",
-    "is_coroutine_function",
 ]
 
 logger = get_logger(__name__)
@@ -70,10 +69,14 @@ class RoundOutcome:
     Attributes:
         results: Results in the order of the calls; a call that waits has none.
         pending: Calls that wait for the application, in the order of the calls.
+        stale: Approvals that were given for a call of this round and do not fit what would be run,
+            or are for a call that waits for its result; such a call is among the pending ones
+            unless another approval fits it.
     """
 
     results: list[ToolResult]
     pending: list[PendingCall]
+    stale: list[ToolApproval] = field(default_factory=list[ToolApproval])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,7 @@ class ToolRunner:
             ("after_call", after_call),
         ):
             if not (function is None or callable(cast("object", function))):
-                raise ConfigurationError(f"{name} must be a function.")
+                raise ConfigurationError(f"{name} must be a function, or None.")
         self._registry = registry
         self._approve = approve
         self._before_call = before_call
@@ -198,6 +201,7 @@ class ToolRunner:
         return RoundOutcome(
             results=[item for item in settled if isinstance(item, ToolResult)],
             pending=[item for item in settled if isinstance(item, PendingCall)],
+            stale=list(terms.log.stale),
         )
 
     async def run(
@@ -275,10 +279,17 @@ class ToolRunner:
         clean = Cleaner(call.name, terms.scrub, terms.secrets)
         try:
             settled = await self._decide(call, context, terms, clean)
-        except ToolExecutionError:
+        except (KeyboardInterrupt, GeneratorExit, ToolExecutionError):
             raise
-        except Exception as error:  # foreign code runs in there: a context, a result, a hook
-            logger.exception("Tool %.64s could not be run", call.name)
+        except BaseException as error:  # foreign code runs in there: a context, a result, a hook
+            if isinstance(error, CancelledError) and is_being_cancelled():
+                raise
+            logger.error(  # noqa: TRY400  # the traceback may show a credential
+                "Tool %.64s could not be run (%s)",
+                call.name,
+                type(error).__name__,
+                exc_info=error if clean.is_idle else None,
+            )
             settled = failure(call, failure_text(cut(call.name, _MAX_NAME_CHARS), error, clean))
         if isinstance(settled, ToolResult):
             terms.log.results.append(settled)
@@ -311,7 +322,7 @@ class ToolRunner:
         if isinstance(ready, ToolResult):
             return ready
         if not terms.decided:
-            verdict = await judge(tool, ready, terms.approvals, self._approve, surroundings)
+            verdict = await judge(tool, ready, terms.approvals, self._approve, surroundings, clean)
             terms.log.stale.extend(verdict.stale)
             if verdict.word == "wait":
                 return PendingCall(call=ready.call, reason="approval")
@@ -329,6 +340,7 @@ class ToolRunner:
         ready = await prepared(described, call, clean)
         if isinstance(ready, ToolResult):
             return ready
+        terms.log.stale.extend(word for word in terms.approvals if word.call_id == call.id)
         return PendingCall(call=ready.call, reason="external")
 
     async def _perform(
@@ -346,8 +358,9 @@ class ToolRunner:
             arguments = clean(ready.call.arguments)
             event = ToolCalled(call_id=ready.call.id, name=tool.name, arguments=arguments)
             emit(terms.listener, event)
-        terms.log.begun.add(ready.call.id)
-        result, error = await self._execution.run(tool, ready, context, clean, terms.listener)
+        late = partial(self._keep_late, ready.call, terms, clean)
+        watch = Watch(listener=terms.listener, begun=terms.log.begun, late=late)
+        result, error = await self._execution.run(tool, ready, context, clean, watch)
         if error is not None and tool.on_error == "raise" and not terms.decided:
             terms.log.results.append(result)
             _tell_end(result, terms, clean)
@@ -356,6 +369,13 @@ class ToolRunner:
             return result
         last = replace(context, attempt=context.attempt + result.attempts - 1)
         return await after(self._after_call, ready.call, result, last, clean, tool.max_result_bytes)
+
+    def _keep_late(self, call: ToolCall, terms: _Terms, clean: Cleaner, result: ToolResult) -> None:
+        """Note the result of a call that was cancelled, so that nobody repeats what it did."""
+        if self._after_call is not None:
+            result = withheld(call, result)  # nobody waits for a hook any more
+        terms.log.results.append(result)
+        _tell_end(result, terms, clean)
 
     def _unknown_tool(self, name: str) -> str:
         known = self._registry.names()

@@ -32,7 +32,12 @@ _depth: ContextVar[int] = ContextVar("mbxai_tool_depth", default=0)
 _limiters: RunVar[dict[tuple[int, bool], anyio.CapacityLimiter]] = RunVar("mbxai_tool_limiters")
 
 
-async def in_thread(function: Callable[[], T], *, is_tool: bool = False) -> T:
+async def in_thread(
+    function: Callable[[], T],
+    *,
+    is_tool: bool = False,
+    begin: Callable[[], object] | None = None,
+) -> T:
     """Run a blocking function in a worker thread, with a copy of the caller's context variables.
 
     Cancelled, it returns at once; the thread runs on, and keeps its place until it is done.
@@ -41,11 +46,13 @@ async def in_thread(function: Callable[[], T], *, is_tool: bool = False) -> T:
         function: Takes no arguments.
         is_tool: Whether it is a tool's. Tools have places of their own, so that those that hang
             keep nobody else from running.
+        begin: Called in the thread right before the function, and only then; must be quick and not
+            raise. Once this call has been given up, neither is called.
 
     Returns:
         What it returns; what it raises is raised here.
     """
-    job = _Job(function, asyncio.get_running_loop(), _depth.get(), is_tool=is_tool)
+    job = _Job(function, asyncio.get_running_loop(), _depth.get(), is_tool=is_tool, begin=begin)
     await job.limiter.acquire_on_behalf_of(job)
     try:
         # A limiter of its own: anyio would free the place of an abandoned thread at once, and a
@@ -74,8 +81,10 @@ class _Job(Generic[T]):
         depth: int,
         *,
         is_tool: bool,
+        begin: Callable[[], object] | None,
     ) -> None:
         self.limiter = _limiter(depth, is_tool=is_tool)
+        self._begin = begin
         self._function = function
         self._loop = loop
         self._depth = depth
@@ -88,6 +97,8 @@ class _Job(Generic[T]):
             if self._started:  # given up before the thread came to it
                 raise TimeoutError
             self._started = True
+            if self._begin is not None:
+                self._begin()  # under the lock: whoever gives up knows for certain what has begun
         try:
             _depth.set(self._depth + 1)
             return self._function()
@@ -123,6 +134,7 @@ class StrayTasks:
         seconds: float | None,
         *,
         give_up: Callable[[], None],
+        late: Callable[[T], object] | None = None,
     ) -> T:
         """Await a coroutine function for at most so many seconds.
 
@@ -131,6 +143,8 @@ class StrayTasks:
             seconds: Its time; None sets no limit. After that, and when the caller is cancelled, it
                 is cancelled too and has one second for its clean-up.
             give_up: Called before it is cancelled.
+            late: Given what it returns in that second, where the caller was cancelled and so
+                cannot be given it.
 
         Raises:
             TimeoutError: The time was up, whether or not the function obeyed its cancellation.
@@ -143,16 +157,21 @@ class StrayTasks:
         timer = None if seconds is None else loop.call_later(seconds, _settle, ended)
         try:
             await ended
-            is_late = not task.done()
-        finally:
-            if timer is not None:
-                timer.cancel()
+        except BaseException:
             if not task.done():
                 give_up()
                 await self._end(task)
-        if is_late:
-            raise TimeoutError
-        return task.result()
+            if late is not None and _has_value(task):
+                late(task.result())
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if task.done():
+            return task.result()
+        give_up()
+        await self._end(task)
+        raise TimeoutError
 
     async def aclose(self) -> None:
         """Cancel once more what still runs, and wait a second for it."""
@@ -178,6 +197,10 @@ class StrayTasks:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # read, so that asyncio does not report it as never retrieved
+
+
+def _has_value(task: "asyncio.Task[Any]") -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _settle(future: "asyncio.Future[None]") -> None:
