@@ -40,18 +40,6 @@ def call(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
     return {"name": name, "arguments": arguments if arguments is not None else {}, **more}
 
 
-@pytest.fixture(scope="module")
-def server() -> Any:
-    with FakeOpenRouter() as fake:
-        yield fake
-
-
-@pytest.fixture
-def fake(server: FakeOpenRouter) -> FakeOpenRouter:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 async def client(fake: FakeOpenRouter) -> Any:
     async with (

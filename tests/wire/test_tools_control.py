@@ -49,24 +49,6 @@ class Till:
             return 100
 
 
-@pytest.fixture(scope="module")
-def server() -> Any:
-    with FakeOpenRouter() as fake:
-        yield fake
-
-
-@pytest.fixture
-def fake(server: FakeOpenRouter) -> FakeOpenRouter:
-    server.reset()
-    return server
-
-
-@pytest.fixture
-async def client(fake: FakeOpenRouter) -> Any:
-    async with tool_client(fake) as made:
-        yield made
-
-
 def told(fake: FakeOpenRouter, number: int = -1) -> dict[str, str]:
     """What the model was told of each call, by call id."""
     messages = bodies(fake)[number]["messages"]

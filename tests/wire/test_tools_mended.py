@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from pydantic import BaseModel
-from support.tool_talk import MESSAGES, answer_of, bodies, call, tool_client
+from support.tool_talk import MESSAGES, answer_of, bodies, call
 
 from mbxai.errors import (
     ConfigurationError,
@@ -18,7 +18,7 @@ from mbxai.errors import (
     ToolDefinitionError,
 )
 from mbxai.openrouter import OpenRouterClient
-from mbxai.testing import Failure, FakeOpenRouter, Reply
+from mbxai.testing import Failure, Reply
 from mbxai.tools import AsyncToolClient, Secret, ToolClient, ToolContext, ToolResult, tool
 from mbxai.wire import Budget
 
@@ -27,24 +27,6 @@ both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"
 
 class Trip(BaseModel):
     city: str
-
-
-@pytest.fixture(scope="module")
-def server() -> Any:
-    with FakeOpenRouter() as fake:
-        yield fake
-
-
-@pytest.fixture
-def fake(server: FakeOpenRouter) -> FakeOpenRouter:
-    server.reset()
-    return server
-
-
-@pytest.fixture
-async def client(fake: FakeOpenRouter) -> Any:
-    async with tool_client(fake) as made:
-        yield made
 
 
 def test_the_blocking_decorator_keeps_its_options_when_it_is_called(fake: Any) -> None:

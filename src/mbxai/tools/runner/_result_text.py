@@ -98,24 +98,24 @@ def is_small(value: object) -> bool:
     Args:
         value: Anything.
     """
-    weight, todo = 0, [value]
-    while todo:
-        item: Any = todo.pop()
+    weight, unread = 0, [value]
+    while unread:
+        item: Any = unread.pop()
         if isinstance(item, (str, bytes)):
             weight += len(item) + 8
         elif isinstance(item, dict):
             weight += 8 * len(cast("dict[Any, Any]", item)) + 8
             if weight <= _SMALL:
-                todo += item
-                todo += item.values()
+                unread += item
+                unread += item.values()
         elif isinstance(item, (list, tuple, set, frozenset)):
             weight += 8 * len(cast("list[Any]", item)) + 8
             if weight <= _SMALL:
-                todo += item
+                unread += item
         elif isinstance(item, _LEAVES):
             weight += 8
         elif isinstance(item, BaseModel) or _is_plain_dataclass(item):
-            todo += [item.__dict__, getattr(item, "__pydantic_extra__", None)]
+            unread += [item.__dict__, getattr(item, "__pydantic_extra__", None)]
         else:
             return False
         if weight > _SMALL:
