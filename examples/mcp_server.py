@@ -35,16 +35,26 @@ def count_words(text: str) -> int:
     return len(text.split())
 
 
+@server.resource("project://license", mime_type="text/plain")
+def project_license() -> str:
+    """The license of this project."""
+    return (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+@server.prompt
+def explain(topic: str) -> str:
+    """Ask for an explanation of a part of this project."""
+    return f"Explain {topic} to somebody who has just found this project. Read its files first."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--http", type=int, metavar="PORT", help="serve HTTP instead of stdio")
     port = parser.parse_args().http
     if port is None:
         server.run_stdio_sync()
-        return
-    import uvicorn  # noqa: PLC0415  # only needed here
-
-    uvicorn.run(server.asgi_app(), host="127.0.0.1", port=port)
+    else:
+        server.run_http_sync(port=port)
 
 
 if __name__ == "__main__":

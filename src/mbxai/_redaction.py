@@ -21,11 +21,16 @@ _SHAPES: Final = (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL),
         MASK,
     ),
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), MASK),
+    # With what the first net has masked inside it.
+    (re.compile(r"\bsk-[A-Za-z0-9_\[\]-]{8,}"), MASK),
     (re.compile(r"(?i)\b(bearer)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
     # With a digit or a sign in it, since "basic subscription" is no credential.
     (re.compile(r"(?i)\b(basic)\s+(?=\S*[0-9=+/])[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*"), MASK),
+    # GitHub, GitLab, Slack, AWS, Google, Hugging Face, npm, PyPI.
+    (re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,})"), MASK),
+    (re.compile(r"\b(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b)"), MASK),
+    (re.compile(r"\b(?:AIza[\w-]{35}|hf_[A-Za-z0-9]{30,}|npm_\w{36}|pypi-[\w-]{50,})"), MASK),
     (
         re.compile(
             r"(?i)([?&](?:api[_-]?key|key|token|access_token|secret|password)=)[^&\s\"'<>]+"
@@ -122,6 +127,22 @@ def redact_shapes(text: str) -> str:
     for shape, replacement in _SHAPES:
         text = shape.sub(replacement, text)
     return text
+
+
+def shaped_secrets(text: str) -> list[str]:
+    """Return what in a text looks like a secret, without the words that announce it.
+
+    Args:
+        text: Anything that a person wrote.
+
+    Returns:
+        Pieces of the text, each once; a piece may be part of another.
+    """
+    found: dict[str, None] = {}
+    for shape, _replacement in _SHAPES:
+        for hit in shape.finditer(text):
+            found.setdefault(text[hit.end(1) if shape.groups else hit.start() : hit.end()].strip())
+    return list(found)
 
 
 class RedactingFilter(logging.Filter):

@@ -63,6 +63,26 @@ def openrouter_settings(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """What spans may hold.
+
+    Attributes:
+        has_content: Whether they hold what was said: prompts, answers, arguments and results.
+    """
+
+    has_content: bool
+
+
+def telemetry_settings() -> TelemetrySettings:
+    """Return what the environment says of spans.
+
+    Reads MBXAI_LOG_CONTENT, now and not at import: 1, true, yes and on switch content on.
+    """
+    said = os.environ.get("MBXAI_LOG_CONTENT", "").strip().lower()
+    return TelemetrySettings(has_content=said in {"1", "true", "yes", "on"})
+
+
 def checked_base_url(base_url: str) -> str:
     """Return the address with a slash at the end.
 

@@ -106,7 +106,7 @@ def test_json_output_is_one_object_a_line(shop, fake):
     ended = mbxai("run", "Hi", "--schema", "shop:Order", "--json", env=fake.env(), cwd=shop)
     objects = [json.loads(line) for line in ended.lines]
     assert (ended.code, ended.err) == (0, "")
-    assert objects[0] == {"type": "state_changed", "state": "analyzing_requirement"}
+    assert objects[0] == {"seq": 1, "type": "state_changed", "state": "analyzing_requirement"}
     assert objects[-1]["type"] == "outcome"
     assert objects[-1]["state"] == "completed"
     assert set(objects[-1]["final_response"]) == {"item", "pieces"}

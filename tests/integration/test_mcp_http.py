@@ -159,7 +159,7 @@ async def test_what_was_only_tried_leaves_no_trace_in_the_log(
     client: AsyncMCPClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with answering("200 OK") as seen:
-        with pytest.raises(MCPConnectionError, match="Unexpected content type"):
+        with pytest.raises(MCPConnectionError, match="HTTP 200 with text/plain, which is no MCP"):
             await client.register_mcp_server("web", f"http://127.0.0.1:{seen.port}")
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 

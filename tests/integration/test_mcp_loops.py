@@ -17,9 +17,9 @@ import mbxai.portal as portal
 from mbxai import AgentClient, AsyncAgentClient, AsyncOpenRouterClient, OpenRouterClient
 from mbxai.errors import ConfigurationError, MCPConnectionError, RunningLoopWarning
 from mbxai.mcp import AsyncMCPClient, MCPClient
-from mbxai.mcp._connection import ServerConnection
-from mbxai.mcp._loops import LoopUnavailableError, run_on
-from mbxai.mcp._targets import ServerTarget
+from mbxai.mcp.connection._connection import ServerConnection
+from mbxai.mcp.connection._loops import LoopUnavailableError, run_on
+from mbxai.mcp.connection._targets import ServerTarget
 from mbxai.testing import FakeOpenRouter
 from mbxai.tools import ToolRegistry
 

@@ -21,8 +21,8 @@ from support.mcp_processes import (
 
 from mbxai.errors import MCPConnectionError, MCPError
 from mbxai.mcp import AsyncMCPClient
-from mbxai.mcp._connection import ServerConnection
-from mbxai.mcp._targets import ServerTarget
+from mbxai.mcp.connection._connection import ServerConnection
+from mbxai.mcp.connection._targets import ServerTarget
 
 BOUND = 20.0
 
@@ -102,7 +102,7 @@ async def test_a_cancelled_call_leaves_the_session_alive(client: AsyncMCPClient)
 
 
 async def test_a_call_that_takes_too_long_fails_alone(client: AsyncMCPClient) -> None:
-    await register(client, "hang", timeout=0.3)
+    await register(client, "hang", tool_options={"good": {"timeout": 0.3}})
     text, is_error = await call(client, "good")
     assert is_error
     assert "did not answer the call of 'good' within 0.3 s" in text
@@ -248,7 +248,7 @@ async def test_a_schema_is_kept_word_for_word(client: AsyncMCPClient) -> None:
 
 async def test_all_pages_are_read_and_an_endless_list_ends(client: AsyncMCPClient) -> None:
     assert await register(client, "pages") == ["tool0", "tool1", "tool2"]
-    assert await register(client, "endless") == ["good"]
+    assert await register(client, "endless", replace=True) == ["good"]
 
 
 async def test_names_that_no_model_may_use_are_changed_and_still_work(
@@ -302,7 +302,7 @@ async def test_a_server_without_tools_is_no_error(client: AsyncMCPClient) -> Non
 async def test_registering_a_name_again_replaces_the_server(client: AsyncMCPClient) -> None:
     before = children()
     await register(client, "pages")
-    assert await register(client) == ["good"]
+    assert await register(client, replace=True) == ["good"]
     assert client.registry.names() == ["good"]
     assert len(children() - before) == 1
 
@@ -310,7 +310,7 @@ async def test_registering_a_name_again_replaces_the_server(client: AsyncMCPClie
 async def test_a_server_that_cannot_be_replaced_stays(client: AsyncMCPClient) -> None:
     await register(client)
     with pytest.raises(MCPError):
-        await register(client, "chatty")
+        await register(client, "chatty", replace=True)
     assert await call(client, "good") == ("{}", False)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mbxai.agent._inputs import (
+import mbxai.agent.machine._human_tools as human_tools
+from mbxai.agent._result_models import TokenUsage
+from mbxai.agent.machine._inputs import (
     HumanAnswered,
     Input,
     ModelReturned,
@@ -11,9 +13,8 @@ from mbxai.agent._inputs import (
     ToolReturned,
     TurnStarted,
 )
-from mbxai.agent._machine import advance
-from mbxai.agent._result_models import TokenUsage
-from mbxai.agent._snapshot import (
+from mbxai.agent.machine._machine import advance
+from mbxai.agent.machine._snapshot import (
     AgentSnapshot,
     AnswerRecord,
     FinalSchema,
@@ -57,7 +58,8 @@ class Player:
     """A scripted model and person around one session.
 
     `messages` maps a task's key to the assistant messages it gets, in order; a task without any
-    says "done KEY".
+    says "done KEY". The tools of `policies`, or else those that the messages call, are there, and
+    the plan names them all. `answers` maps other steps to what they get first, before what fits.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Player:
         *plans: Sequence[dict[str, Any]],
         messages: dict[str, list[dict[str, Any]]] | None = None,
         evaluations: Sequence[bool] = (),
+        answers: dict[ModelStep, list[dict[str, Any]]] | None = None,
         policies: dict[str, ToolPolicy] | None = None,
         human_in_loop: bool = False,
         dialog_options: Sequence[Any] = (),
@@ -77,7 +80,8 @@ class Player:
         self._plans = list(plans)
         self._messages = {key: list(given) for key, given in (messages or {}).items()}
         self._evaluations = list(evaluations)
-        self._policies = policies or {}
+        self._answers = {step: list(given) for step, given in (answers or {}).items()}
+        self._policies = _known_tools(self._messages) if policies is None else policies
         self._start = TurnStarted(
             prompt="reach it",
             final_response_structure=FinalSchema(name="Answer", json_schema={}),
@@ -139,7 +143,26 @@ class Player:
         ]
 
     def _value(self, call: ModelCall) -> dict[str, Any]:
-        if call.step is ModelStep.REQUIREMENT:
+        if given := self._answers.get(call.step):
+            return given.pop(0)
+        if call.step is ModelStep.PLANNING:
+            return {
+                "requirement_analysis": self._value_of(ModelStep.REQUIREMENT),
+                "tool_analysis": self._value_of(ModelStep.TOOLS),
+                "todo_list": self._value_of(ModelStep.PLAN),
+            }
+        if call.step is ModelStep.CONCLUSION:
+            evaluation = self._value_of(ModelStep.EVALUATION)
+            final = self._value_of(ModelStep.FINAL) if evaluation["goal_achieved"] else None
+            return {"goal_evaluation": evaluation, "final_response": final}
+        if call.step is not ModelStep.TASK:
+            return self._value_of(call.step)
+        key = self.snapshot.runs[str(call.task_id)].key
+        given = self._messages.get(key)
+        return given.pop(0) if given else saying(f"done {key}")
+
+    def _value_of(self, step: ModelStep) -> dict[str, Any]:
+        if step is ModelStep.REQUIREMENT:
             return {
                 "goal": "the goal",
                 "sub_goals": [],
@@ -147,12 +170,16 @@ class Player:
                 "constraints": [],
                 "complexity_estimate": 3,
             }
-        if call.step is ModelStep.TOOLS:
-            return {"relevant_tools": [], "tool_mapping": [], "missing_capabilities": []}
-        if call.step is ModelStep.PLAN:
+        if step is ModelStep.TOOLS:
+            return {
+                "relevant_tools": [*self._policies],
+                "tool_mapping": [],
+                "missing_capabilities": [],
+            }
+        if step is ModelStep.PLAN:
             plan = self._plans.pop(0) if len(self._plans) > 1 else self._plans[0]
             return {"tasks": list(plan), "estimated_total_time": "1 minute"}
-        if call.step is ModelStep.EVALUATION:
+        if step is ModelStep.EVALUATION:
             achieved = self._evaluations.pop(0) if self._evaluations else True
             return {
                 "feedback": "checked",
@@ -162,8 +189,17 @@ class Player:
                 "completion_percentage": 100 if achieved else 40,
                 "goal_achieved": achieved,
             }
-        if call.step is ModelStep.FINAL:
-            return {"text": "the answer"}
-        key = self.snapshot.runs[str(call.task_id)].key
-        given = self._messages.get(key)
-        return given.pop(0) if given else saying(f"done {key}")
+        if step is ModelStep.QUALITY:
+            return {"is_good": True, "feedback": ""}
+        return {"text": "the answer"}
+
+
+def _known_tools(messages: dict[str, list[dict[str, Any]]]) -> dict[str, ToolPolicy]:
+    calls = [
+        call
+        for given in messages.values()
+        for message in given
+        for call in message.get("tool_calls") or ()
+    ]
+    names = dict.fromkeys(call["function"]["name"] for call in calls)
+    return {name: ToolPolicy() for name in names if name not in human_tools.NAMES}

@@ -31,13 +31,18 @@ CHUNK = json.dumps(
 ).encode()
 
 SCRIPT = """
-import os, signal, sys, threading, time, warnings
+import http.client, json, os, signal, sys, threading, time, warnings
 warnings.filterwarnings("ignore", message=".*multi-threaded.*", category=DeprecationWarning)
 from mbxai import OpenRouterClient
 
 def interrupt_soon():
     def send():
-        time.sleep(0.5)
+        connection = http.client.HTTPConnection(sys.argv[1].split("/")[2], timeout=20)
+        body = json.dumps({"messages": [{"content": "begun"}]})
+        connection.request("POST", "/", body)  # answered once another request is there
+        connection.getresponse().read()
+        connection.close()
+        time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
     threading.Thread(target=send, daemon=True).start()
 
@@ -56,6 +61,7 @@ class Server:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/api/v1"
         self.hung_up: queue.Queue[str] = queue.Queue()
+        self.begun = threading.Event()
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -78,12 +84,15 @@ class Server:
                 if not line:
                     return
                 word = json.loads(reader.read(length))["messages"][0]["content"]
-                if word == "now":
+                if word == "begun":
+                    self.begun.wait(20)
+                if word in ("now", "begun"):
                     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                     connection.sendall(
                         head + b"Content-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
                     )
                     continue
+                self.begun.set()
                 if word == "stream":
                     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
                     connection.sendall(head + b"data: %s\n\n" % CHUNK)
@@ -126,7 +135,7 @@ print(ask("now"))
         server.url,
     )
     assert outcome.check() == "interrupted\nhi\n"
-    assert server.hung_up.get(timeout=1) in {"wait", "stream"}
+    assert server.hung_up.get(timeout=5) in {"wait", "stream"}
 
 
 def test_a_stream_left_by_break_hangs_up(server):
@@ -141,7 +150,7 @@ input()
         server.url,
     )
     assert outcome.check() == "left\n"
-    assert server.hung_up.get(timeout=1) == "stream"
+    assert server.hung_up.get(timeout=5) == "stream"
 
 
 def test_a_forked_child_uses_a_connection_of_its_own_and_the_parents_lives_on(server):

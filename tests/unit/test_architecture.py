@@ -19,7 +19,7 @@ PACKAGES = [name for name in MODULES if (SRC / name.replace(".", "/") / "__init_
 
 # Imports run downwards only, to a lower number or within a part. The agent is apart: of the
 # floors below it, it knows only what travels and where sessions live.
-GROUND = {"errors", "_types", "_version", "_settings", "_redaction"}
+GROUND = {"errors", "_types", "_version", "_settings", "_redaction", "_telemetry"}
 GROUND |= {"portal", "_portal_guard", "_portal_loop"}
 FLOORS = {
     "wire": 1,
@@ -28,6 +28,7 @@ FLOORS = {
     "tools": 3,
     "mcp": 4,
     "agent": 5,
+    "agent_server": 6,
     "local": 6,
     "testing": 6,
     "cli": 7,
@@ -36,7 +37,7 @@ FLOORS = {
 AGENT_KNOWS = {"agent", "wire", "sessions"}
 
 # Slow or optional: they are imported where they are used.
-LATE = {"mcp", "mcp_types", "httpx2", "redis", "rich", "typer", "xllamacpp"}
+LATE = {"mcp", "mcp_types", "httpx2", "opentelemetry", "redis", "rich", "typer", "xllamacpp"}
 
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60

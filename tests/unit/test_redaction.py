@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from mbxai._redaction import get_logger, redact, register_secret
+from mbxai._redaction import get_logger, redact, register_secret, shaped_secrets
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,29 @@ def test_what_looks_like_a_secret_is_masked(text):
     assert "[redacted]" in masked
     for secret in ("0123456789abcdef", "abcdefghijk", "secretsecret", "verysecret"):
         assert secret not in masked
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "ghp_" + "k3Y9" * 6,
+        "github_pat_" + "k3Y9" * 6,
+        "glpat-" + "k3-9" * 5,
+        "xoxb-123456789012-k3y9k3y9",
+        "AKIA" + "K3Y9" * 4,
+        "AIza" + "k3-Y9" * 7,
+        "hf_" + "k3Y9" * 8,
+    ],
+)
+def test_tokens_of_well_known_services_are_masked_and_can_be_taken_out(token):
+    assert redact(f"use {token}, please") == "use [redacted], please"
+    assert shaped_secrets(f"use {token}, please, {token}") == [token]
+
+
+def test_what_announces_a_secret_is_no_part_of_it():
+    text = "Bearer k3y9k3y9k3y9 at https://x.test/?api_key=verysecret&y=1"
+    assert shaped_secrets(text) == ["k3y9k3y9k3y9", "verysecret"]
+    assert shaped_secrets("nothing to see") == []
 
 
 def test_a_known_secret_is_masked_whatever_it_looks_like():

@@ -1,43 +1,45 @@
 """The asynchronous agent: sessions, answers of people, and runs until a session rests."""
 
-import asyncio
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Self, Unpack
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, Self, Unpack, cast
 from uuid import uuid4
 
-import anyio
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
+import mbxai.agent._deprecations as deprecations
 import mbxai.agent._response as response
 import mbxai.agent._turns as turns
-from mbxai.agent._driver import Driver
 from mbxai.agent._events import AgentEvent
-from mbxai.agent._human_models import AnswerList, DialogOption
+from mbxai.agent._human_models import AnswerDeadline, AnswerList, DialogOption
+from mbxai.agent._limits import checked_budget, checked_callback, limits_with
 from mbxai.agent._people import HumanResponse
 from mbxai.agent._ports import ClientPort
 from mbxai.agent._result_models import AgentResponse
-from mbxai.agent._snapshot import AgentSnapshot, Limits
 from mbxai.agent._stream import AsyncAgentStream
 from mbxai.agent._turns import AgentOptions, TurnDefaults
+from mbxai.agent.machine._snapshot import AgentSnapshot, FinalSchema, Limits
+from mbxai.agent.running._claims import claimed, give_back
+from mbxai.agent.running._driver import Driver, Means, RunTerms
+from mbxai.agent.running._watching import Observer, both, watched
+from mbxai.agent.running._windows import ContextWindows
 from mbxai.errors import (
     AgentFailedError,
     BudgetExceededError,
     ConfigurationError,
-    SessionError,
     SessionNotFoundError,
 )
 from mbxai.sessions import (
     CredentialVault,
     SessionHandler,
-    SessionRecord,
     SessionStore,
     as_store,
 )
 from mbxai.wire import Budget, Effect
 
-_RELEASE_SECONDS = 5.0
+M = TypeVar("M", bound=BaseModel, default=Any)  # Any: whatever a session was given
 
 
 class AsyncAgentClient:
@@ -57,10 +59,18 @@ class AsyncAgentClient:
         session_handler: SessionHandler | SessionStore | object | None = None,
         *,
         max_replans: int = 2,
-        max_parallel_tasks: int = 4,
+        max_parallel_tasks: int = 8,
         max_tool_rounds: int = 10,
         approve_complexity: int | None = 4,
+        planning: Literal["stepwise", "merged"] = "stepwise",
+        quality_iterations: int = 0,
+        max_repeats: int = 3,
+        max_context_tokens: int | None = None,
+        unplanned_tools: Literal["ask", "allow"] = "ask",
+        answer_deadline: AnswerDeadline | None = None,
         budget: Budget | None = None,
+        run_budget: Budget | None = None,
+        on_event: Callable[[AgentEvent], object] | None = None,
         lease_seconds: float = 60.0,
         max_iterations: int | None = None,
     ) -> None:
@@ -79,45 +89,64 @@ class AsyncAgentClient:
             max_tool_rounds: Rounds of tool calls in one task.
             approve_complexity: Estimated complexity (1 to 5) from which a task asks a person first,
                 if people are in the loop; None: never.
-            budget: Bounds of what each session may use up.
+            planning: "stepwise" analyses, chooses tools and plans in three model calls; "merged"
+                does it in one, and evaluates and concludes in one, which saves time and rounds.
+            quality_iterations: How often the model judges its final response and improves it.
+            max_repeats: How often the same tool call may give the same result in a row.
+            max_context_tokens: Tokens of a conversation above which its older part is summed up;
+                None: three quarters of the model's context window, where that is known.
+            unplanned_tools: What becomes of a tool call with effects that the plan did not name,
+                once text that tools brought in was read: "ask" a person (it is refused where
+                nobody can be asked), or "allow" it.
+            answer_deadline: How long requests to people stay open, and what is done then; None:
+                for ever.
+            budget: Bounds of what each session may use up, over all its turns.
+            run_budget: Bounds of each call of `agent()`, beside those of the session.
+            on_event: Told of each event, in order: a coroutine function on the event loop, another
+                in a worker thread. What it raises is logged by its type; the run waits for it only
+                at its end, for five seconds.
             lease_seconds: How long a session stays claimed after the last sign of life of the
                 process that runs it; a third of it passes between two signs.
             max_iterations: Deprecated; the same as `max_task_iterations`.
 
         Raises:
-            ConfigurationError: The client has no `parse`, or a bound is impossible.
+            ConfigurationError: The client has no `parse`, or an option is impossible.
         """
-        if max_iterations is not None:
-            warnings.warn(
-                "max_iterations is now max_task_iterations", DeprecationWarning, stacklevel=2
-            )
-            max_task_iterations = max_iterations
-        for name, value, least in (
-            ("max_task_iterations", max_task_iterations, 1),
-            ("max_replans", max_replans, 0),
-            ("max_parallel_tasks", max_parallel_tasks, 1),
-            ("max_tool_rounds", max_tool_rounds, 1),
-            ("approve_complexity", 5 if approve_complexity is None else approve_complexity, 1),
-        ):
-            if not isinstance(value, int) or value < least:  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
-                raise ConfigurationError(f"{name} must be at least {least}, not {value!r:.80}.")
-        self._port = ClientPort(ai_client)
-        self._budget = _checked_budget(budget) or Budget()
-        if not lease_seconds > 0:
-            raise ConfigurationError(f"lease_seconds must be positive, not {lease_seconds!r}.")
-        self._lease_seconds = lease_seconds
-        self._store = as_store(session_handler)
-        self._vault = CredentialVault()
+        deprecations.warn_of("AgentClient", max_iterations=max_iterations)
+        limits = {
+            "max_task_iterations": (
+                max_task_iterations if max_iterations is None else max_iterations
+            ),
+            "max_replans": max_replans,
+            "max_parallel_tasks": max_parallel_tasks,
+            "max_tool_rounds": max_tool_rounds,
+            "approve_complexity": approve_complexity,
+            "planning": planning,
+            "quality_iterations": quality_iterations,
+            "max_repeats": max_repeats,
+            "max_context_tokens": max_context_tokens,
+            "unplanned_tools": unplanned_tools,
+            "answer_deadline": answer_deadline,
+        }
         self._defaults = TurnDefaults(
             human_in_loop=human_in_loop,
             dialog_options=turns.dialogs_of(dialog_options),
-            limits=Limits(
-                max_task_iterations=max_task_iterations,
-                max_replans=max_replans,
-                max_parallel_tasks=max_parallel_tasks,
-                max_tool_rounds=max_tool_rounds,
-                approve_complexity=approve_complexity,
-            ),
+            limits=limits_with(Limits(), limits),
+        )
+        self._port = ClientPort(ai_client)
+        self._budget = checked_budget("budget", budget) or Budget()
+        self._run_budget = checked_budget("run_budget", run_budget) or Budget()
+        self._on_event = checked_callback(on_event)
+        if not lease_seconds > 0:
+            raise ConfigurationError(f"lease_seconds must be positive, not {lease_seconds!r}.")
+        self._store = as_store(session_handler)
+        self._vault = CredentialVault()
+        self._means = Means(
+            port=self._port,
+            store=self._store,
+            vault=self._vault,
+            windows=ContextWindows(self._port),
+            lease_seconds=lease_seconds,
         )
 
     # --- runs -------------------------------------------------------------------------------------
@@ -125,25 +154,33 @@ class AsyncAgentClient:
     async def agent(
         self,
         prompt: str = "",
-        final_response_structure: type[BaseModel] | None = None,
+        final_response_structure: type[M] | None = None,
         tools: Sequence[str] | None = None,
         dialog_options: Sequence[DialogOption] | None = None,
         human_in_loop: bool | None = None,  # positional in mbxai 2.3
         agent_id: str | None = None,
         human_response: HumanResponse | None = None,
         *,
+        planning: Literal["stepwise", "merged"] | None = None,
+        quality_iterations: int | None = None,
+        max_repeats: int | None = None,
+        max_context_tokens: int | None = None,
+        unplanned_tools: Literal["ask", "allow"] | None = None,
+        answer_deadline: AnswerDeadline | None = None,
         budget: Budget | None = None,
+        run_budget: Budget | None = None,
+        on_event: Callable[[AgentEvent], object] | None = None,
         raise_on_failure: bool = True,
         ask_questions: bool | None = None,
         answers: AnswerList | None = None,
-    ) -> AgentResponse:
+    ) -> AgentResponse[M]:
         """Run a session until it rests: completed, waiting for a person, or failed.
 
         With a new `agent_id`, or none, the prompt starts a session; on a finished session it starts
         a new turn that remembers the earlier ones. On a session that waits, was interrupted or
         failed for a passing reason, the session goes on where it stopped, as its turn began: the
-        prompt, `tools`, `dialog_options` and `human_in_loop` are not read; so it is with
-        `human_response`.
+        prompt and what belongs to a turn (`tools`, `dialog_options`, `human_in_loop`, `planning` to
+        `answer_deadline`) are not read; so it is with `human_response`.
 
         Args:
             prompt: What is to be achieved.
@@ -153,7 +190,15 @@ class AsyncAgentClient:
             human_in_loop: Whether people may be asked, instead of the client's setting.
             agent_id: The session to go on with.
             human_response: Answers of people: one, a list, or a batch; a batch may be partial.
-            budget: Bounds for the session, instead of the client's.
+            planning: As for the client, for the turn that begins; so are the next five.
+            quality_iterations: As for the client.
+            max_repeats: As for the client.
+            max_context_tokens: As for the client.
+            unplanned_tools: As for the client.
+            answer_deadline: As for the client.
+            budget: Bounds for the session, over all its turns, instead of the client's.
+            run_budget: Bounds for this call, instead of the client's.
+            on_event: Told of each event of this call, instead of the client's.
             raise_on_failure: Whether a run that rests in FAILED raises.
             ask_questions: Deprecated; the same as `human_in_loop`.
             answers: Deprecated; answers to `response.questions` by key.
@@ -163,32 +208,45 @@ class AsyncAgentClient:
             once it is completed.
 
         Raises:
-            ConfigurationError: The prompt or the model is missing, or a tool is not known.
+            ConfigurationError: The prompt or the model is missing, or a tool is not known; or the
+                tool that asked a person is not there now, and the answer is not taken.
             AgentFailedError: The run rests in FAILED; `.response` tells everything known.
-            BudgetExceededError: A bound is reached; the session goes on with a larger one.
+            BudgetExceededError: A bound is reached, see `.limit`; a larger one lets it go on.
             InteractionError: An answer does not fit; the session is unchanged.
             SessionError: The session is run by another worker, or cannot be stored.
         """
+        deprecations.warn_of("agent", ask_questions=ask_questions, answers=answers)
         options: AgentOptions = {
             "tools": tools,
             "dialog_options": dialog_options,
             "human_in_loop": human_in_loop,
             "agent_id": agent_id,
             "human_response": human_response,
+            "planning": planning,
+            "quality_iterations": quality_iterations,
+            "max_repeats": max_repeats,
+            "max_context_tokens": max_context_tokens,
+            "unplanned_tools": unplanned_tools,
+            "answer_deadline": answer_deadline,
             "budget": budget,
+            "run_budget": run_budget,
+            "on_event": on_event,
             "raise_on_failure": raise_on_failure,
             "ask_questions": ask_questions,
             "answers": answers,
         }
-        return await self._run(prompt, final_response_structure, options, observe=_ignore)
+        return await self._run(prompt, final_response_structure, options, watcher=None)
 
     def stream(
         self,
         prompt: str = "",
-        final_response_structure: type[BaseModel] | None = None,
+        final_response_structure: type[M] | None = None,
         **options: Unpack[AgentOptions],
-    ) -> AsyncAgentStream:
+    ) -> AsyncAgentStream[M]:
         """Run a session and watch it.
+
+        Beside what happens, the final response's JSON text is told as it comes, where the client
+        can stream such answers.
 
         Args:
             prompt: As for `agent()`.
@@ -199,66 +257,79 @@ class AsyncAgentClient:
             An asynchronous context manager and iterator of events; `response` is there after the
             last one. Leaving it early stops the run, and the session can be continued.
         """
+        turns.check_options(options)
+        deprecations.warn_of(
+            "agent", ask_questions=options.get("ask_questions"), answers=options.get("answers")
+        )
 
-        async def run(observe: Callable[[AgentEvent], object]) -> AgentResponse:
-            return await self._run(prompt, final_response_structure, options, observe=observe)
+        async def run(observe: Observer) -> AgentResponse[M]:
+            return await self._run(prompt, final_response_structure, options, watcher=observe)
 
         return AsyncAgentStream(run)
 
     async def _run(
         self,
         prompt: str,
-        final_type: type[BaseModel] | None,
+        final_type: type[M] | None,
         options: AgentOptions,
         *,
-        observe: Callable[[AgentEvent], object],
-    ) -> AgentResponse:
+        watcher: Observer | None,
+    ) -> AgentResponse[M]:
+        """Check what a caller gave, and run a session under the eyes of those who want to see."""
         final_schema = turns.final_schema_of(final_type)
-        tools = self._port.tool_infos()
-        turns.check_tools(options.get("tools"), tools)
-        agent_id = options.get("agent_id") or str(uuid4())
-        owner = str(uuid4())
-        record = await self._claimed(agent_id, owner)
-        try:
-            driver = Driver(
-                response.snapshot_of(agent_id, record.data),
-                record,
-                owner=owner,
-                lease_seconds=self._lease_seconds,
-                port=self._port,
-                store=self._store,
-                vault=self._vault,
-                final_type=final_type,
-                budget=_checked_budget(options.get("budget")) or self._budget,
-                observe=observe,
-            )
-            inputs = turns.inputs_of(
-                driver.snapshot,
-                prompt,
-                final_schema,
-                options,
-                defaults=self._defaults,
-                tools=tools,
-                vault=self._vault,
-            )
-            await driver.apply(*inputs)
-            await driver.run()
-        finally:
-            with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
-                await self._store.release(record, owner=owner)
-        return self._outcome(driver, final_type, raises=options.get("raise_on_failure", True))
+        turns.check_tools(options.get("tools"), self._port.tool_infos())
+        limits_with(self._defaults.limits, turns.limit_options(options))
+        run = partial(self._run_session, prompt, final_type, final_schema, options)
+        callback = checked_callback(options.get("on_event")) or self._on_event
+        if callback is None:
+            return await run(watcher)
 
-    async def _claimed(self, agent_id: str, owner: str) -> SessionRecord:
-        """Claim the session; a claim that a cancelled caller did not wait for is given back."""
-        claiming = asyncio.ensure_future(
-            self._store.claim(agent_id, owner=owner, lease_seconds=self._lease_seconds)
+        async def run_with(observe: Observer) -> AgentResponse[M]:
+            return await run(both(watcher, observe))
+
+        return await watched(callback, run_with)
+
+    async def _run_session(
+        self,
+        prompt: str,
+        final_type: type[M] | None,
+        final_schema: FinalSchema | None,
+        options: AgentOptions,
+        observe: Observer | None,
+    ) -> AgentResponse[M]:
+        agent_id = options.get("agent_id") or str(uuid4())
+        terms = RunTerms(
+            owner=str(uuid4()),
+            final_type=final_type,
+            budget=checked_budget("budget", options.get("budget")) or self._budget,
+            run_budget=checked_budget("run_budget", options.get("run_budget")) or self._run_budget,
+            observe=observe,
+        )
+        record = await claimed(
+            self._store, agent_id, owner=terms.owner, lease_seconds=self._means.lease_seconds
         )
         try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            with anyio.move_on_after(_RELEASE_SECONDS, shield=True), suppress(SessionError):
-                await self._store.release(await claiming, owner=owner)
-            raise
+            driver = Driver(response.snapshot_of(agent_id, record.data), record, self._means, terms)
+            with driver.trace.span():
+                was_waiting = bool(driver.snapshot.open_interactions())
+                await driver.tick()
+                inputs = turns.inputs_of(
+                    driver.snapshot,
+                    # What ends because nobody answered is told before anything new begins.
+                    "" if was_waiting else prompt,
+                    final_schema,
+                    options,
+                    defaults=self._defaults,
+                    tools=self._port.tool_infos(),
+                    vault=self._vault,
+                    now=time.time(),
+                )
+                await driver.apply(*inputs)
+                await driver.run()
+        finally:
+            await give_back(self._store, record, owner=terms.owner)
+        raises = options.get("raise_on_failure", True)
+        return cast("AgentResponse[M]", self._outcome(driver, final_type, raises=raises))
 
     def _outcome(
         self, driver: Driver, final_type: type[BaseModel] | None, *, raises: bool
@@ -268,11 +339,11 @@ class AsyncAgentClient:
         for request in outcome.human_interaction_requests:
             request.dialog_options = [own.get(o.id, o) for o in request.dialog_options]
         if driver.exhausted:
-            limit, message = driver.exhausted
+            larger = "" if driver.exhausted.is_of_run else " and a larger budget"
             raise BudgetExceededError(
-                message,
-                hint=f"Call agent() again with agent_id={outcome.agent_id!r} and a larger budget.",
-                limit=limit,
+                driver.exhausted.message,
+                hint=f"Call agent() again with agent_id={outcome.agent_id!r}{larger}.",
+                limit=driver.exhausted.limit,
                 response=outcome,
             )
         if outcome.error is not None and raises:
@@ -317,39 +388,35 @@ class AsyncAgentClient:
         defaults = {"effect": "once", "timeout": None, "requires_approval": False}
         # A user's own client may take nothing but the four arguments of mbxai 2.3.
         options = {key: value for key, value in given.items() if value != defaults[key]}
-        register = self._port.method("register_tool", "take tools")
+        register = self._port.method("register_tool", "take tools", wrap="ToolClient")
         register(name, description, function, schema, **options)
 
     async def register_mcp_server(
         self,
         name: str,
         base_url: str | None = None,
-        *,
-        command: Sequence[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        token: str | None = None,
-    ) -> None:
+        **params: Any,  # what the wrapped client's own method takes, see MCPServerParams
+    ) -> list[str]:
         """Register an MCP server with the wrapped client.
 
         Args:
             name: Name of the server, for errors and for tool names that clash.
             base_url: Where it listens, for example `http://localhost:8000`.
-            command: What starts it instead, word by word; it speaks over its standard input and
-                output.
-            env: Environment variables for the command, beside the basic ones.
-            headers: HTTP headers for this server only.
-            token: Sent to this server only, as `Authorization: Bearer`.
+            **params: What the wrapped client takes besides: `command`, `env`, `headers`, `token`,
+                and all else of `MCPServerParams`.
+
+        Returns:
+            The names that its tools have here.
 
         Raises:
             AttributeError: The wrapped client takes no MCP servers.
             ConfigurationError: Something is missing or contradictory.
             MCPConnectionError: The server cannot be reached.
         """
-        given = {"command": command, "env": env, "headers": headers, "token": token}
-        options = {key: value for key, value in given.items() if value is not None}
-        register = self._port.method("register_mcp_server", "use MCP servers")
-        await register(name, base_url, **options)
+        register = self._port.method("register_mcp_server", "use MCP servers", wrap="MCPClient")
+        names: object = await register(name, base_url, **params)
+        # A user's own client may return nothing.
+        return [str(known) for known in cast("list[object]", names or [])]
 
     # --- sessions ---------------------------------------------------------------------------------
 
@@ -368,8 +435,8 @@ class AsyncAgentClient:
         return response.session_info(await self._snapshot(agent_id))
 
     async def get_response(
-        self, agent_id: str, final_response_structure: type[BaseModel] | None = None
-    ) -> AgentResponse:
+        self, agent_id: str, final_response_structure: type[M] | None = None
+    ) -> AgentResponse[M]:
         """Return a session's state without running it.
 
         Args:
@@ -382,7 +449,8 @@ class AsyncAgentClient:
         Raises:
             SessionNotFoundError: There is no such session.
         """
-        return response.response_of(await self._snapshot(agent_id), final_response_structure)
+        stored = response.response_of(await self._snapshot(agent_id), final_response_structure)
+        return cast("AgentResponse[M]", stored)
 
     async def revoke_credentials(self, agent_id: str, dialog_option_id: str) -> None:
         """Take back what a person gave in a dialogue; no tool gets it any more.
@@ -428,16 +496,3 @@ class AsyncAgentClient:
     async def __aexit__(self, *_exc_info: object) -> None:
         """Close the agent."""
         await self.aclose()
-
-
-def _ignore(_event: AgentEvent) -> None:
-    """Observe nothing."""
-
-
-def _checked_budget(budget: object) -> Budget | None:
-    if budget is None or isinstance(budget, Budget):
-        return budget
-    raise ConfigurationError(
-        f"budget must be a Budget, not a {type(budget).__name__}.",
-        hint="Write Budget(max_cost_usd=0.50), for example.",
-    )

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from uuid import uuid4
 
 from pydantic import (
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 _MASK = str(SecretStr("a secret"))
+_HUNDRED_YEARS = 100 * 365.25 * 86400
 
 
 class HumanInteractionType(StrEnum):
@@ -34,6 +36,9 @@ class DialogOption(BaseModel):
         id: Name that answers refer to.
         function: Kept for the application; never called, sent or stored.
         parameters: What the dialogue needs; shown to the application, not secret.
+        allowed_tools: Names of the tools, also of MCP servers, that may get the credentials of
+            this dialogue, in whichever argument the model passes them; no other tool gets them.
+            None: tools of one's own, in an argument that has the credential's name.
     """
 
     id: str
@@ -43,6 +48,26 @@ class DialogOption(BaseModel):
     parameters: dict[str, Any] = Field(
         default_factory=dict[str, Any]
     )  # Any: the application's own JSON
+    allowed_tools: list[str] | None = None
+
+
+class AnswerDeadline(BaseModel):
+    """How long requests to people stay open, and what is done when nobody has answered.
+
+    Attributes:
+        seconds: From the request on, at most a hundred years.
+        complexity: For a complex task that asks whether to go on.
+        approval: For a tool that asks whether it may run.
+        ask: For what the model or a tool wants to know: "tell" them that nobody answered, or
+            "abort" the run.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: float = Field(gt=0, le=_HUNDRED_YEARS)
+    complexity: Literal["proceed", "skip", "abort"] = "skip"
+    approval: Literal["approve", "decline"] = "decline"
+    ask: Literal["tell", "abort"] = "tell"
 
 
 class HumanInLoopRequest(BaseModel):
@@ -51,8 +76,14 @@ class HumanInLoopRequest(BaseModel):
     Attributes:
         options: Answers to choose from, for a DECISION.
         dialog_options: The dialogue to show, for a DIALOG_OPTION.
-        context: Why the agent asks.
+        context: Why the agent asks. Words of the model are said to be its own.
         task_id: The task that waits for the answer, if one does.
+        response_schema: JSON Schema of the values that are asked for, where a tool's form has
+            fields; the answer's `content`, an object of plain values, must fit it.
+        url: An address that a tool asks the person to visit; show it whole, and never open it
+            unasked.
+        source: Name of the MCP server that asks, where one does.
+        expires_at: When the agent goes on without an answer, in UTC; None: never.
     """
 
     id: str = Field(default_factory=lambda: str(uuid4()))
@@ -63,6 +94,10 @@ class HumanInLoopRequest(BaseModel):
     context: str = ""
     required: bool = True
     task_id: str | None = None
+    response_schema: dict[str, Any] | None = None  # Any: JSON Schema
+    url: str = ""
+    source: str = ""
+    expires_at: datetime | None = None
 
 
 class HumanInLoopResponse(BaseModel):
@@ -70,14 +105,17 @@ class HumanInLoopResponse(BaseModel):
 
     Attributes:
         interaction_id: Id of the request.
-        decision: The option chosen, for a DECISION.
-        answer: Free text, for a QUESTION.
+        decision: The option chosen, for a DECISION; "decline" or "cancel" for a QUESTION of a tool
+            that is not to be answered.
+        answer: Free text, for a QUESTION. Where a tool's form has several fields, a JSON object.
         dialog_option_id: The dialogue that was completed, for a DIALOG_OPTION.
         additional_context: A remark; for a DIALOG_OPTION it is a credential, `name:value` pairs
             joined by commas, and never reaches the model.
         credentials: Secrets of a DIALOG_OPTION by name; kept as `SecretStr`, never shown to the
             model. JSON of the answer has dots in their place, unless it is dumped with
             `context={"reveal_credentials": True}` to be sent to where the agent runs.
+        content: Values by field, where the request has a `response_schema`, instead of `answer`
+            or `decision`. They go to the tool that asked, and to nobody else.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -87,10 +125,11 @@ class HumanInLoopResponse(BaseModel):
     interaction_id: str
     response_type: HumanInteractionType
     decision: str | None = None
-    answer: str | None = None
+    answer: str | None = Field(default=None, repr=False)  # people write credentials into it
     dialog_option_id: str | None = None
     additional_context: str = Field(default="", repr=False)
     credentials: Mapping[str, str | SecretStr] = Field(default_factory=dict[str, str | SecretStr])
+    content: dict[str, Any] | None = Field(default=None, repr=False)  # Any: JSON
 
     @field_validator("credentials")
     @classmethod

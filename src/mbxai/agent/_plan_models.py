@@ -49,6 +49,7 @@ class Task(BaseModel):
         estimated_complexity: 1 (trivial) to 5 (very hard).
         result: The outcome in words; None until the task is completed.
         error_message: Why the task failed or was skipped; None otherwise.
+        attempts: How often it was started.
     """
 
     id: str = Field(default_factory=lambda: str(uuid4()))
@@ -60,6 +61,7 @@ class Task(BaseModel):
     estimated_complexity: int = Field(default=1, ge=1, le=5)
     result: str | None = None
     error_message: str | None = None
+    attempts: int = 0
 
 
 class TodoList(BaseModel):

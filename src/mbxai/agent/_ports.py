@@ -6,6 +6,7 @@ own object with `parse` alone, blocking or not.
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -14,15 +15,24 @@ from pydantic import BaseModel, ValidationError
 
 from mbxai._redaction import redact
 from mbxai.agent._result_models import Result, TokenUsage
-from mbxai.errors import ConfigurationError, InvalidResponseError, MBXAIError, OpenRouterError
+from mbxai.agent._usage import usage_of
+from mbxai.errors import (
+    BadRequestError,
+    ConfigurationError,
+    InvalidResponseError,
+    MBXAIError,
+    NotFoundError,
+    OpenRouterError,
+)
 from mbxai.wire import (
-    ChatCompletion,
     Message,
+    ToolAnswer,
     ToolDefinition,
+    ToolEvent,
     ToolInfo,
     ToolResult,
-    Usage,
     sendable_param,
+    with_preamble,
     with_unique_call_ids,
 )
 
@@ -31,7 +41,11 @@ _MAX_ERROR_CHARS = 500
 
 @runtime_checkable
 class SupportsTools(Protocol):
-    """A client that has tools of its own; its `parse` takes `use_tools=False` to leave them out."""
+    """A client that has tools of its own; its `parse` takes `use_tools=False` to leave them out.
+
+    If a tool's need for approval depends on the arguments, the client has a method besides,
+    `needs_approval(name, arguments) -> bool`, blocking or not; without it a person is always asked.
+    """
 
     def tool_infos(self) -> list[ToolInfo]:
         """Return what a planner must know of each tool."""
@@ -53,7 +67,12 @@ class SupportsTools(Protocol):
         scrub: Callable[[str], str] | None = None,
         attempt: int = 1,
     ) -> ToolResult:
-        """Run a tool; a failure is a result that says so. `scrub` comes before any cut to size."""
+        """Run a tool; a failure is a result that says so. `scrub` comes before any cut to size.
+
+        A client whose tools may ask people takes `can_pause` and `answer` besides: with the first
+        it may return a result with a `question`, and it is called again with the second. One whose
+        tools report how far they are takes `on_event`, which it calls on the event loop.
+        """
         ...
 
 
@@ -65,12 +84,16 @@ class Reply(NamedTuple):
         usage: Tokens and cost.
         finish_reason: Why the model stopped.
         parsed: The structured value itself.
+        model: The model that answered; empty where the client does not say.
+        generation_id: OpenRouter's id of the answer; empty where there is none.
     """
 
     value: dict[str, Any]  # Any: JSON of the wire
     usage: TokenUsage
     finish_reason: str | None = None
     parsed: BaseModel | None = None
+    model: str = ""
+    generation_id: str = ""
 
 
 class ClientPort:
@@ -78,6 +101,7 @@ class ClientPort:
 
     Attributes:
         client: The asynchronous client, or the user's own object.
+        model_client: The client that makes the model calls, where that is another one.
     """
 
     def __init__(self, client: object) -> None:
@@ -91,22 +115,41 @@ class ClientPort:
             ConfigurationError: The object has no `parse`.
         """
         self.client: object = getattr(client, "async_client", client)
+        self._name = type(client).__name__
+        self._is_facade = self.client is not client
         if not callable(getattr(self.client, "parse", None)):
             raise ConfigurationError(
                 f"ai_client: a {type(client).__name__} has no parse().",
                 hint="Pass an OpenRouterClient, ToolClient or MCPClient, or their async twins.",
             )
         self._tools = self.client if isinstance(self.client, SupportsTools) else None
+        call_tool = getattr(self._tools, "call_tool", None)
+        self._pauses = _knows_argument(call_tool, "can_pause")
+        self._reports = _knows_argument(call_tool, "on_event")
         self._bounds_retries = _knows_argument(
             getattr(self.client, "parse", None), "max_validation_retries"
         )
+        # A client with tools makes its model calls by another one.
+        found: object = getattr(self.client, "model_client", None)
+        self.model_client: object = self.client if found is None else found
+        stream: Callable[..., Any] | None = getattr(self.model_client, "stream", None)
+        self._open_stream = stream if _knows_argument(stream, "response_format") else None
 
-    def method(self, name: str, purpose: str) -> Callable[..., Any]:  # Any: the client's own result
+    @property
+    def model(self) -> str:
+        """The model that the client asks; empty where it does not say."""
+        name: object = getattr(self.model_client, "model", None)
+        return str(name) if isinstance(name, str) else ""
+
+    def method(
+        self, name: str, purpose: str, *, wrap: str = ""
+    ) -> Callable[..., Any]:  # Any: the client's own result
         """Return a method of the client.
 
         Args:
             name: Name of the method.
             purpose: What it is needed for, for the error.
+            wrap: The blocking client that has it, for the error.
 
         Returns:
             The bound method.
@@ -116,8 +159,12 @@ class ClientPort:
         """
         found = getattr(self.client, name, None)
         if not callable(found):
+            kind = "" if self._is_facade else "Async"
+            able = f"{kind}{wrap}"
+            article = "a" if able.startswith("T") else "an"
+            advice = f" Wrap {article} {able}: {kind}AgentClient({able}(...))." if wrap else ""
             raise AttributeError(  # noqa: TRY004  # what mbxai 2.3 raised
-                f"{type(self.client).__name__} has no {name}(): it cannot {purpose}."
+                f"{self._name} has no {name}(): it cannot {purpose}.{advice}"
             )
         return cast("Callable[..., Any]", found)
 
@@ -144,14 +191,54 @@ class ClientPort:
         completion = await self._call(
             "parse", messages=list(messages), response_format=wanted, **options
         )
-        parsed: object = getattr(self._first_choice(completion).message, "parsed", None)
-        if not isinstance(parsed, wanted):
-            raise InvalidResponseError(
-                f"parse() of {type(self.client).__name__} gave a {type(parsed).__name__}, "
-                f"not a {wanted.__name__}."
-            )
-        value = parsed.model_dump(mode="json", by_alias=True)
-        return Reply(value, usage_of(completion), parsed=parsed)
+        return self._typed_reply(completion, wanted)
+
+    async def streamed(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        wanted: type[BaseModel],
+        on_text: Callable[[str], object],
+    ) -> Reply:
+        """Ask for a value of a type, and give its text on as it comes.
+
+        Where the client or the model cannot stream such answers, the answer comes as a whole and
+        no text is given on.
+
+        Args:
+            messages: The conversation.
+            wanted: The model that the value must be an instance of.
+            on_text: Gets each piece of the answer's text.
+
+        Returns:
+            The value as JSON.
+
+        Raises:
+            OpenRouterError: As for `structured`; also if the stream broke off, whatever came.
+        """
+        told = with_preamble(messages, self._preamble())
+        manager: Any = None  # Any: the client's own
+        if self._open_stream is not None:
+            manager = self._open_stream(messages=told, response_format=wanted)
+        if not hasattr(manager, "__aenter__"):
+            return await self.structured(messages, wanted)
+        is_open = False
+        try:
+            async with manager as stream:
+                is_open = True
+                async with aclosing(stream.text_stream) as texts:
+                    async for text in texts:
+                        on_text(text)
+                return self._typed_reply(await stream.get_final_completion(), wanted)
+        except (BadRequestError, NotFoundError, InvalidResponseError):
+            if is_open:
+                raise
+            reply = await self.structured(messages, wanted)
+            self._open_stream = None  # else each answer would be asked for twice
+            return reply
+        except MBXAIError:
+            raise
+        except Exception as error:  # the user's own client runs here
+            raise self._foreign("stream", error) from error
 
     async def message(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolDefinition]
@@ -170,21 +257,26 @@ class ClientPort:
         """
         if not callable(getattr(self.client, "create", None)):
             reply = await self.structured(messages, Result)
-            return Reply(
-                {"role": "assistant", "content": reply.value["result"]}, reply.usage, "stop"
-            )
+            said = {"role": "assistant", "content": reply.value["result"]}
+            return reply._replace(value=said, finish_reason="stop", parsed=None)
         offered: dict[str, Any] = {"tools": list(tools)} if tools else {}
-        completion = await self._call("create", messages=list(messages), **offered)
+        told = with_preamble(messages, self._preamble())
+        completion = await self._call("create", messages=told, **offered)
         choice = self._first_choice(completion)
         try:
             message = Message.model_validate(choice.message, from_attributes=True)
         except ValidationError as error:
             raise self._no_completion() from error
-        finish_reason: str | None = getattr(choice, "finish_reason", None)
         # Providers send empty and repeated ids, also from round to round.
         taken = {str(call["id"]) for m in messages for call in m.get("tool_calls") or ()}
         message = with_unique_call_ids(message, taken, seed=str(getattr(completion, "id", "")))
-        return Reply(sendable_param(message), usage_of(completion), finish_reason)
+        return _reply(completion, sendable_param(message), choice)
+
+    def _preamble(self) -> str:
+        """What the client's servers say of the use of their tools, where it may be said."""
+        say = getattr(self.client, "instructions", None)
+        told: object = say() if self._tools and callable(say) else ""
+        return told if isinstance(told, str) else ""
 
     def tool_infos(self, only: Sequence[str] | None = None) -> list[ToolInfo]:
         """Return what a planner must know of the tools that may be used."""
@@ -206,11 +298,19 @@ class ClientPort:
         secrets: Mapping[str, str],
         scrub: Callable[[str], str],
         attempt: int,
+        can_pause: bool = False,
+        answer: ToolAnswer | None = None,
+        on_event: Callable[[ToolEvent], object] | None = None,
     ) -> ToolResult:
-        """Run a tool; a failure is a result that says so."""
+        """Run a tool; a failure is a result that says so, and a question one that waits."""
         if self._tools is None:
             content = f"There is no tool {name!r}."
             return ToolResult(call_id=call_id, name=name, content=content, is_error=True)
+        known: dict[str, Any] = {}
+        if self._pauses:
+            known |= {"can_pause": can_pause, "answer": answer}
+        if self._reports:
+            known["on_event"] = on_event
         try:
             return await self._tools.call_tool(
                 name,
@@ -221,10 +321,22 @@ class ClientPort:
                 secrets=secrets,
                 scrub=scrub,
                 attempt=attempt,
+                **known,
             )
         except Exception as error:  # noqa: BLE001  # the user's own client runs here
             content = scrub(f"{name} failed: {type(error).__name__}: {error}")[:_MAX_ERROR_CHARS]
             return ToolResult(call_id=call_id, name=name, content=content, is_error=True)
+
+    def _typed_reply(self, completion: Any, wanted: type[BaseModel]) -> Reply:  # Any: as above
+        choice = self._first_choice(completion)
+        parsed: object = getattr(choice.message, "parsed", None)
+        if not isinstance(parsed, wanted):
+            raise InvalidResponseError(
+                f"parse() of {type(self.client).__name__} gave a {type(parsed).__name__}, "
+                f"not a {wanted.__name__}."
+            )
+        value = parsed.model_dump(mode="json", by_alias=True)
+        return _reply(completion, value, choice)._replace(parsed=parsed)
 
     def _first_choice(self, completion: Any) -> Any:  # Any: the client's own types
         try:
@@ -251,10 +363,32 @@ class ClientPort:
         except MBXAIError:
             raise
         except Exception as error:  # the user's own client runs here
-            text = redact(f"{type(error).__name__}: {error}")[:_MAX_ERROR_CHARS]
-            raise OpenRouterError(
-                f"{name}() of {type(self.client).__name__} raised {text}."
-            ) from error
+            raise self._foreign(name, error) from error
+
+    def _foreign(self, name: str, error: Exception) -> OpenRouterError:
+        text = redact(f"{type(error).__name__}: {error}")[:_MAX_ERROR_CHARS]
+        return OpenRouterError(f"{name}() of {type(self.client).__name__} raised {text}.")
+
+
+def _reply(
+    completion: object,
+    value: dict[str, Any],  # Any: JSON of the wire
+    choice: object,
+) -> Reply:
+    """Return a reply with what the completion says of itself, as far as it does."""
+    words = (
+        getattr(choice, "finish_reason", None),
+        getattr(completion, "model", None),
+        getattr(completion, "id", None),
+    )
+    finish_reason, model, generation_id = (str(w) if isinstance(w, str) else "" for w in words)
+    return Reply(
+        value,
+        usage_of(completion),
+        finish_reason or None,
+        model=model,
+        generation_id=generation_id,
+    )
 
 
 def _knows_argument(function: object, name: str) -> bool:
@@ -262,29 +396,3 @@ def _knows_argument(function: object, name: str) -> bool:
         return callable(function) and name in inspect.signature(function).parameters
     except (TypeError, ValueError):  # a callable that hides its signature
         return False
-
-
-def usage_of(completion: object) -> TokenUsage:
-    """Return a completion's tokens and cost; zeros where the client gives none.
-
-    Args:
-        completion: A completion of any client.
-
-    Returns:
-        Its usage.
-    """
-    if isinstance(completion, ChatCompletion) and isinstance(completion.total_usage, Usage):
-        usage = completion.total_usage
-        return TokenUsage(
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            total_tokens=usage.total_tokens,
-            cost_usd=usage.cost or 0.0,
-        )
-    usage = getattr(completion, "usage", None)
-    counts = {
-        name: value
-        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-        if isinstance(value := getattr(usage, name, None), int)
-    }
-    return TokenUsage(**counts)

@@ -8,8 +8,8 @@ from mbxai.agent._human_models import HumanInteractionType
 from mbxai.agent._people import question_of
 from mbxai.agent._plan_models import Task, TaskStatus
 from mbxai.agent._result_models import AgentResponse, AgentState
-from mbxai.agent._snapshot import SCHEMA_VERSION, AgentSnapshot
-from mbxai.agent._work import request_of
+from mbxai.agent.machine._snapshot import SCHEMA_VERSION, AgentSnapshot
+from mbxai.agent.machine._work import request_of
 from mbxai.errors import SessionDataError
 from mbxai.wire import json_schema_of
 
@@ -54,6 +54,7 @@ def response_of(
         goal_evaluation=snapshot.goal_evaluation,
         final_response=_typed(snapshot, final_type) if final_value is None else final_value,
         token_summary=snapshot.token_summary,
+        ledger=list(snapshot.ledger),
         error=snapshot.error,
     )
 

@@ -1,10 +1,11 @@
 """Models of the outcome: state, tokens, cost, error, response."""
 
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, cast
 from uuid import uuid4
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeVar
 
 from mbxai.agent._human_models import HumanInLoopRequest, Question
 from mbxai.agent._plan_models import (
@@ -14,6 +15,8 @@ from mbxai.agent._plan_models import (
     TodoList,
     ToolAnalysis,
 )
+
+FinalT = TypeVar("FinalT", default=Any)  # Any: the model that a caller chose
 
 
 class AgentState(StrEnum):
@@ -34,12 +37,16 @@ class TokenUsage(BaseModel):
 
     Attributes:
         cost_usd: USD that OpenRouter charged; 0.0 where the server does not say.
+        cached_tokens: Those of `prompt_tokens` that a provider's cache had.
+        reasoning_tokens: Those of `completion_tokens` that were thought and not said.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     cost_usd: float = 0.0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         """Sum two usages."""
@@ -48,7 +55,31 @@ class TokenUsage(BaseModel):
             completion_tokens=self.completion_tokens + other.completion_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
             cost_usd=self.cost_usd + other.cost_usd,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
+
+
+class ModelCallUsage(TokenUsage):
+    """What one model call used; an entry of the ledger.
+
+    Attributes:
+        step: What the call was for, such as "todo_generation" or "task_execution".
+        task_id: The task it belonged to; None outside of tasks.
+        turn: Which prompt of the session it belonged to, from 1.
+        attempt: 1 for the first try of a step, counted up with each answer that did not fit.
+        model: The model that answered; empty where it is not known.
+        generation_id: OpenRouter's id of the answer; empty where there is none.
+        is_usable: Whether the answer fitted.
+    """
+
+    step: str
+    task_id: str | None = None
+    turn: int = 1
+    attempt: int = 1
+    model: str = ""
+    generation_id: str = ""
+    is_usable: bool = True
 
 
 class TokenSummary(BaseModel):
@@ -129,14 +160,19 @@ class QualityCheck(BaseModel):
     feedback: str = ""
 
 
-class AgentResponse(BaseModel):
+class AgentResponse(BaseModel, Generic[FinalT]):
     """Everything known of a run.
+
+    `AgentResponse[Order]` tells type checkers, and a web framework's schema, what the final
+    response is; `AgentResponse` alone stands for any.
 
     Attributes:
         questions: Open QUESTION requests in their short form.
         human_interaction_request: The first open request; None if there is none.
         human_interaction_requests: All open requests, oldest first.
         final_response: An instance of the caller's model; its JSON value where no model was given.
+            None until the run is complete, though its type does not say so.
+        ledger: What each model call used, oldest first, over all turns of the session.
         error: Why the run failed; None otherwise.
     """
 
@@ -152,8 +188,13 @@ class AgentResponse(BaseModel):
         default_factory=list[HumanInLoopRequest]
     )
     goal_evaluation: GoalEvaluation | None = None
-    final_response: Any = None  # Any: an instance of the model that the caller chose
+    if TYPE_CHECKING:
+        # Who asks `is_complete()` first need not ask again; code written for 2.3 stays as it is.
+        final_response: FinalT = cast("FinalT", None)
+    else:
+        final_response: FinalT | None = None
     token_summary: TokenSummary = Field(default_factory=TokenSummary)
+    ledger: list[ModelCallUsage] = Field(default_factory=list[ModelCallUsage])
     error: AgentFailure | None = None
 
     def has_questions(self) -> bool:

@@ -2,18 +2,22 @@
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import Any, Generic, Self, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._result_models import AgentResponse
 from mbxai.errors import AgentError, AgentFailedError, BudgetExceededError
 
+M = TypeVar("M", bound=BaseModel, default=Any)  # Any: whatever a session was given
 
-class AsyncAgentStream:
+
+class AsyncAgentStream(Generic[M]):
     """The events of one run.
 
     Use it as `async with agent.stream(...) as run: async for event in run: ...`, and read
@@ -21,7 +25,7 @@ class AsyncAgentStream:
     """
 
     def __init__(
-        self, run: Callable[[Callable[[AgentEvent], object]], Awaitable[AgentResponse]]
+        self, run: Callable[[Callable[[AgentEvent], object]], Awaitable[AgentResponse[M]]]
     ) -> None:
         """Take a run that has not begun.
 
@@ -30,12 +34,12 @@ class AsyncAgentStream:
         """
         self._run = run
         self._group: TaskGroup | None = None
-        self._response: AgentResponse | None = None
+        self._response: AgentResponse[M] | None = None
         self._error: BaseException | None = None
         self._events: MemoryObjectReceiveStream[AgentEvent] | None = None
 
     @property
-    def response(self) -> AgentResponse:
+    def response(self) -> AgentResponse[M]:
         """The state in which the run rests.
 
         Raises:
@@ -59,11 +63,13 @@ class AsyncAgentStream:
     async def __aexit__(self, *_exc_info: object) -> None:
         """Stop the run if it has not come to rest."""
         group, self._group = self._group, None
-        if group is not None:
-            group.cancel_scope.cancel()
-            await group.__aexit__(None, None, None)
-        if self._events is not None:
-            self._events.close()
+        try:
+            if group is not None:
+                group.cancel_scope.cancel()
+                await group.__aexit__(None, None, None)
+        finally:  # a loop that ends cancels this, too
+            if self._events is not None:
+                self._events.close()
 
     async def aclose(self) -> None:
         """Stop the run if it has not come to rest."""
@@ -89,6 +95,7 @@ class AsyncAgentStream:
             try:
                 self._response = await self._run(send.send_nowait)
             except (AgentFailedError, BudgetExceededError) as error:
-                self._response, self._error = error.response, error
+                self._response = cast("AgentResponse[M] | None", error.response)
+                self._error = error
             except Exception as error:  # noqa: BLE001  # raised to the reader of the events
                 self._error = error

@@ -1,14 +1,16 @@
 """The blocking agent: the same API for callers that do not await."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, Unpack, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Literal, Self, Unpack, cast
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
+import mbxai.agent._deprecations as deprecations
 import mbxai.portal as portal
 from mbxai.agent._client import AsyncAgentClient
 from mbxai.agent._events import AgentEvent
-from mbxai.agent._human_models import AnswerList, DialogOption
+from mbxai.agent._human_models import AnswerDeadline, AnswerList, DialogOption
 from mbxai.agent._people import HumanResponse
 from mbxai.agent._result_models import AgentResponse
 from mbxai.agent._stream import AsyncAgentStream
@@ -16,8 +18,10 @@ from mbxai.agent._turns import AgentOptions
 from mbxai.sessions import SessionHandler, SessionStore
 from mbxai.wire import Budget, Effect
 
+M = TypeVar("M", bound=BaseModel, default=Any)  # Any: whatever a session was given
 
-class AgentStream:
+
+class AgentStream(Generic[M]):
     """The events of one run.
 
     Use it as `with agent.stream(...) as run: for event in run: ...`, and read `run.response`
@@ -33,13 +37,13 @@ class AgentStream:
         self._pump = pump
 
     @property
-    def response(self) -> AgentResponse:
+    def response(self) -> AgentResponse[M]:
         """The state in which the run rests.
 
         Raises:
             AgentError: The run has not come to rest yet.
         """
-        return cast("AsyncAgentStream", self._pump.source).response
+        return cast("AsyncAgentStream[M]", self._pump.source).response
 
     def close(self) -> None:
         """Stop the run if it has not come to rest."""
@@ -79,10 +83,18 @@ class AgentClient:
         session_handler: SessionHandler | SessionStore | object | None = None,
         *,
         max_replans: int = 2,
-        max_parallel_tasks: int = 4,
+        max_parallel_tasks: int = 8,
         max_tool_rounds: int = 10,
         approve_complexity: int | None = 4,
+        planning: Literal["stepwise", "merged"] = "stepwise",
+        quality_iterations: int = 0,
+        max_repeats: int = 3,
+        max_context_tokens: int | None = None,
+        unplanned_tools: Literal["ask", "allow"] = "ask",
+        answer_deadline: AnswerDeadline | None = None,
         budget: Budget | None = None,
+        run_budget: Budget | None = None,
+        on_event: Callable[[AgentEvent], object] | None = None,
         lease_seconds: float = 60.0,
         max_iterations: int | None = None,
     ) -> None:
@@ -101,13 +113,28 @@ class AgentClient:
             max_tool_rounds: Rounds of tool calls in one task.
             approve_complexity: Estimated complexity (1 to 5) from which a task asks a person first,
                 if people are in the loop; None: never.
-            budget: Bounds of what each session may use up.
+            planning: "stepwise" analyses, chooses tools and plans in three model calls; "merged"
+                does it in one, and evaluates and concludes in one, which saves time and rounds.
+            quality_iterations: How often the model judges its final response and improves it.
+            max_repeats: How often the same tool call may give the same result in a row.
+            max_context_tokens: Tokens of a conversation above which its older part is summed up;
+                None: three quarters of the model's context window, where that is known.
+            unplanned_tools: What becomes of a tool call with effects that the plan did not name,
+                once text that tools brought in was read: "ask" a person (it is refused where
+                nobody can be asked), or "allow" it.
+            answer_deadline: How long requests to people stay open, and what is done then; None:
+                for ever.
+            budget: Bounds of what each session may use up, over all its turns.
+            run_budget: Bounds of each call of `agent()`, beside those of the session.
+            on_event: Told of each event, in order: a coroutine function on the event loop, another
+                in a worker thread. What it raises is logged by its type; the run waits for it only
+                at its end, for five seconds.
             lease_seconds: How long a session stays claimed after the last sign of life of the
                 process that runs it; a third of it passes between two signs.
             max_iterations: Deprecated; the same as `max_task_iterations`.
 
         Raises:
-            ConfigurationError: The client has no `parse`, or a bound is impossible.
+            ConfigurationError: The client has no `parse`, or an option is impossible.
         """
         self._core = AsyncAgentClient(
             ai_client,
@@ -119,7 +146,15 @@ class AgentClient:
             max_parallel_tasks=max_parallel_tasks,
             max_tool_rounds=max_tool_rounds,
             approve_complexity=approve_complexity,
+            planning=planning,
+            quality_iterations=quality_iterations,
+            max_repeats=max_repeats,
+            max_context_tokens=max_context_tokens,
+            unplanned_tools=unplanned_tools,
+            answer_deadline=answer_deadline,
             budget=budget,
+            run_budget=run_budget,
+            on_event=on_event,
             lease_seconds=lease_seconds,
             max_iterations=max_iterations,
         )
@@ -132,25 +167,33 @@ class AgentClient:
     def agent(
         self,
         prompt: str = "",
-        final_response_structure: type[BaseModel] | None = None,
+        final_response_structure: type[M] | None = None,
         tools: Sequence[str] | None = None,
         dialog_options: Sequence[DialogOption] | None = None,
         human_in_loop: bool | None = None,  # positional in mbxai 2.3
         agent_id: str | None = None,
         human_response: HumanResponse | None = None,
         *,
+        planning: Literal["stepwise", "merged"] | None = None,
+        quality_iterations: int | None = None,
+        max_repeats: int | None = None,
+        max_context_tokens: int | None = None,
+        unplanned_tools: Literal["ask", "allow"] | None = None,
+        answer_deadline: AnswerDeadline | None = None,
         budget: Budget | None = None,
+        run_budget: Budget | None = None,
+        on_event: Callable[[AgentEvent], object] | None = None,
         raise_on_failure: bool = True,
         ask_questions: bool | None = None,
         answers: AnswerList | None = None,
-    ) -> AgentResponse:
+    ) -> AgentResponse[M]:
         """Run a session until it rests: completed, waiting for a person, or failed.
 
         With a new `agent_id`, or none, the prompt starts a session; on a finished session it starts
         a new turn that remembers the earlier ones. On a session that waits, was interrupted or
         failed for a passing reason, the session goes on where it stopped, as its turn began: the
-        prompt, `tools`, `dialog_options` and `human_in_loop` are not read; so it is with
-        `human_response`.
+        prompt and what belongs to a turn (`tools`, `dialog_options`, `human_in_loop`, `planning` to
+        `answer_deadline`) are not read; so it is with `human_response`.
 
         Args:
             prompt: What is to be achieved.
@@ -160,7 +203,15 @@ class AgentClient:
             human_in_loop: Whether people may be asked, instead of the client's setting.
             agent_id: The session to go on with.
             human_response: Answers of people: one, a list, or a batch; a batch may be partial.
-            budget: Bounds for the session, instead of the client's.
+            planning: As for the client, for the turn that begins; so are the next five.
+            quality_iterations: As for the client.
+            max_repeats: As for the client.
+            max_context_tokens: As for the client.
+            unplanned_tools: As for the client.
+            answer_deadline: As for the client.
+            budget: Bounds for the session, over all its turns, instead of the client's.
+            run_budget: Bounds for this call, instead of the client's.
+            on_event: Told of each event of this call, instead of the client's.
             raise_on_failure: Whether a run that rests in FAILED raises.
             ask_questions: Deprecated; the same as `human_in_loop`.
             answers: Deprecated; answers to `response.questions` by key.
@@ -170,34 +221,47 @@ class AgentClient:
             once it is completed.
 
         Raises:
-            ConfigurationError: The prompt or the model is missing, or a tool is not known.
+            ConfigurationError: The prompt or the model is missing, or a tool is not known; or the
+                tool that asked a person is not there now, and the answer is not taken.
             AgentFailedError: The run rests in FAILED; `.response` tells everything known.
-            BudgetExceededError: A bound is reached; the session goes on with a larger one.
+            BudgetExceededError: A bound is reached, see `.limit`; a larger one lets it go on.
             InteractionError: An answer does not fit; the session is unchanged.
             SessionError: The session is run by another worker, or cannot be stored.
         """
-        return portal.run(
-            self._core.agent,
-            prompt,
-            final_response_structure,
-            tools,
-            dialog_options,
-            human_in_loop,
-            agent_id,
-            human_response,
-            budget=budget,
-            raise_on_failure=raise_on_failure,
-            ask_questions=ask_questions,
-            answers=answers,
-        )
+        with deprecations.warned("agent", ask_questions=ask_questions, answers=answers):
+            return portal.run(
+                self._core.agent,
+                prompt,
+                final_response_structure,
+                tools,
+                dialog_options,
+                human_in_loop,
+                agent_id,
+                human_response,
+                planning=planning,
+                quality_iterations=quality_iterations,
+                max_repeats=max_repeats,
+                max_context_tokens=max_context_tokens,
+                unplanned_tools=unplanned_tools,
+                answer_deadline=answer_deadline,
+                budget=budget,
+                run_budget=run_budget,
+                on_event=on_event,
+                raise_on_failure=raise_on_failure,
+                ask_questions=ask_questions,
+                answers=answers,
+            )
 
     def stream(
         self,
         prompt: str = "",
-        final_response_structure: type[BaseModel] | None = None,
+        final_response_structure: type[M] | None = None,
         **options: Unpack[AgentOptions],
-    ) -> AgentStream:
+    ) -> AgentStream[M]:
         """Run a session and watch it.
+
+        Beside what happens, the final response's JSON text is told as it comes, where the client
+        can stream such answers.
 
         Args:
             prompt: As for `agent()`.
@@ -208,11 +272,8 @@ class AgentClient:
             A context manager and iterator of events; `response` is there after the last one.
             Leaving it early stops the run, and the session can be continued.
         """
-
-        async def opened() -> AsyncAgentStream:
-            return await self._core.stream(prompt, final_response_structure, **options).__aenter__()
-
-        return AgentStream(portal.StreamPump(opened))
+        stream = self._core.stream(prompt, final_response_structure, **options)
+        return AgentStream(portal.StreamPump(stream.__aenter__))
 
     def register_tool(
         self,
@@ -255,37 +316,25 @@ class AgentClient:
         self,
         name: str,
         base_url: str | None = None,
-        *,
-        command: Sequence[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        token: str | None = None,
-    ) -> None:
+        **params: Any,  # what the wrapped client's own method takes, see MCPServerParams
+    ) -> list[str]:
         """Register an MCP server with the wrapped client.
 
         Args:
             name: Name of the server, for errors and for tool names that clash.
             base_url: Where it listens, for example `http://localhost:8000`.
-            command: What starts it instead, word by word; it speaks over its standard input and
-                output.
-            env: Environment variables for the command, beside the basic ones.
-            headers: HTTP headers for this server only.
-            token: Sent to this server only, as `Authorization: Bearer`.
+            **params: What the wrapped client takes besides: `command`, `env`, `headers`, `token`,
+                and all else of `MCPServerParams`.
+
+        Returns:
+            The names that its tools have here.
 
         Raises:
             AttributeError: The wrapped client takes no MCP servers.
             ConfigurationError: Something is missing or contradictory.
             MCPConnectionError: The server cannot be reached.
         """
-        portal.run(
-            self._core.register_mcp_server,
-            name,
-            base_url,
-            command=command,
-            env=env,
-            headers=headers,
-            token=token,
-        )
+        return portal.run(self._core.register_mcp_server, name, base_url, **params)
 
     def get_session_info(self, agent_id: str) -> dict[str, Any]:  # Any: JSON of the session
         """Return a session's fields as JSON values, without credentials.
@@ -302,8 +351,8 @@ class AgentClient:
         return portal.run(self._core.get_session_info, agent_id)
 
     def get_response(
-        self, agent_id: str, final_response_structure: type[BaseModel] | None = None
-    ) -> AgentResponse:
+        self, agent_id: str, final_response_structure: type[M] | None = None
+    ) -> AgentResponse[M]:
         """Return a session's state without running it.
 
         Args:

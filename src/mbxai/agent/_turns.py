@@ -1,20 +1,21 @@
 """What a call of `agent()` means for a session as it stands."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 from uuid import uuid4
 
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-import mbxai.agent._human_tools as human_tools
 import mbxai.agent._people as people
-from mbxai.agent._human_models import AnswerList, DialogOption
-from mbxai.agent._inputs import Continued, FinalStructureChanged, Input, TurnStarted
+import mbxai.agent.machine._human_tools as human_tools
+from mbxai.agent._events import AgentEvent
+from mbxai.agent._human_models import AnswerDeadline, AnswerList, DialogOption
+from mbxai.agent._limits import limits_with
 from mbxai.agent._people import HumanResponse
-from mbxai.agent._snapshot import AgentSnapshot, FinalSchema, Limits
+from mbxai.agent.machine._inputs import Continued, FinalStructureChanged, Input, TurnStarted
+from mbxai.agent.machine._snapshot import AgentSnapshot, FinalSchema, Limits
 from mbxai.errors import ConfigurationError
 from mbxai.sessions import CredentialVault
 from mbxai.wire import Budget, ToolInfo, json_schema_of
@@ -29,7 +30,16 @@ class AgentOptions(TypedDict, total=False):
         human_in_loop: Whether people may be asked, instead of the client's setting.
         agent_id: The session to go on with; an unknown id starts a session of that id.
         human_response: Answers of people: one, a list, or a batch; a batch may be partial.
-        budget: Bounds for the session, instead of the client's.
+        planning: "stepwise" or "merged", instead of the client's.
+        quality_iterations: How often the final response is judged, instead of the client's.
+        max_repeats: How often a tool call may give the same in a row, instead of the client's.
+        max_context_tokens: Tokens of a conversation before it is summed up, instead of the
+            client's.
+        unplanned_tools: "ask" or "allow", instead of the client's.
+        answer_deadline: How long requests to people stay open, instead of the client's.
+        budget: Bounds for the session, over all its turns, instead of the client's.
+        run_budget: Bounds for this call, instead of the client's.
+        on_event: Told of each event of this call, instead of the client's.
         raise_on_failure: Whether FAILED raises `AgentFailedError`; True unless given.
         ask_questions: Deprecated; the same as `human_in_loop`.
         answers: Deprecated; answers to `response.questions` by key.
@@ -40,7 +50,15 @@ class AgentOptions(TypedDict, total=False):
     human_in_loop: bool | None
     agent_id: str | None
     human_response: HumanResponse | None
+    planning: Literal["stepwise", "merged"] | None
+    quality_iterations: int | None
+    max_repeats: int | None
+    max_context_tokens: int | None
+    unplanned_tools: Literal["ask", "allow"] | None
+    answer_deadline: AnswerDeadline | None
     budget: Budget | None
+    run_budget: Budget | None
+    on_event: Callable[[AgentEvent], object] | None
     raise_on_failure: bool
     ask_questions: bool | None
     answers: AnswerList | None
@@ -64,6 +82,7 @@ def inputs_of(
     defaults: TurnDefaults,
     tools: Sequence[ToolInfo],
     vault: CredentialVault,
+    now: float = 0.0,
 ) -> list[Input]:
     """Decide what a call means: answers, going on, a new turn, or a look.
 
@@ -75,23 +94,25 @@ def inputs_of(
         defaults: The client's settings.
         tools: Tools that the client has.
         vault: Where credentials of answers go.
+        now: When answers came, in seconds since 1970; 0.0: not known.
 
     Returns:
         Inputs of the machine, in order; none if there is nothing to do.
 
     Raises:
-        ConfigurationError: A turn cannot begin like this.
+        ConfigurationError: A turn cannot begin like this, or the tool is not there that an answer
+            lets go on.
         InteractionError: An answer does not fit; nothing was kept of it.
     """
     answers = people.as_list(options.get("human_response"))
     if given := options.get("answers"):
-        _deprecated("answers", "human_response")
         answers += people.from_answer_list(snapshot, given)
+    names = {tool.name for tool in tools}
     inputs: list[Input] = []
     if snapshot.calls and (snapshot.error is None or snapshot.error.retryable):
         inputs.append(Continued())
     if answers:
-        inputs.extend(people.accept(snapshot, answers, vault))
+        inputs.extend(people.accept(snapshot, answers, vault, tools=names, now=now))
     if inputs or snapshot.open_interactions():
         if final_schema not in (None, snapshot.final_response_structure):
             inputs.append(FinalStructureChanged(final_response_structure=final_schema))
@@ -140,6 +161,36 @@ def final_schema_of(final_type: object) -> FinalSchema | None:
     return FinalSchema(name=final_type.__name__, json_schema=json_schema_of(final_type))
 
 
+def check_options(options: Mapping[str, object]) -> None:
+    """Refuse keywords that are no options.
+
+    Args:
+        options: What a caller gave.
+
+    Raises:
+        TypeError: There is no option of a name.
+    """
+    if unknown := options.keys() - AgentOptions.__annotations__.keys():
+        raise TypeError(f"stream() got an unexpected keyword argument {min(unknown)!r}")
+
+
+def limit_options(options: AgentOptions) -> dict[str, object]:
+    """Return the bounds of a turn that a caller gave, by the names of the arguments.
+
+    Args:
+        options: The caller's arguments; those that are None leave the client's setting.
+    """
+    given = {
+        "planning": options.get("planning"),
+        "quality_iterations": options.get("quality_iterations"),
+        "max_repeats": options.get("max_repeats"),
+        "max_context_tokens": options.get("max_context_tokens"),
+        "unplanned_tools": options.get("unplanned_tools"),
+        "answer_deadline": options.get("answer_deadline"),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def check_tools(wanted: Sequence[str] | None, tools: Sequence[ToolInfo]) -> None:
     """Refuse names of tools that the client does not have.
 
@@ -170,7 +221,6 @@ def _turn(
 ) -> TurnStarted:
     human_in_loop = options.get("human_in_loop")
     if (asked := options.get("ask_questions")) is not None:
-        _deprecated("ask_questions", "human_in_loop")
         human_in_loop = asked if human_in_loop is None else human_in_loop
     if human_in_loop is None:
         human_in_loop = defaults.human_in_loop
@@ -191,7 +241,7 @@ def _turn(
                 defaults.dialog_options if dialogs is None else dialogs_of(dialogs)
             ),
             tools=None if limited is None else tuple(dict.fromkeys(limited)),
-            limits=defaults.limits,
+            limits=limits_with(defaults.limits, limit_options(options)),
         )
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]
@@ -235,7 +285,3 @@ def _storable(options: Sequence[DialogOption]) -> tuple[DialogOption, ...]:
                 hint="Use strings, numbers, lists and dicts; they are stored and shown.",
             ) from error
     return tuple(option.model_copy(update={"function": None}) for option in options)
-
-
-def _deprecated(old: str, new: str) -> None:
-    warnings.warn(f"agent({old}=...) is now {new}", DeprecationWarning, stacklevel=6)

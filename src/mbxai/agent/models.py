@@ -2,6 +2,7 @@
 
 from mbxai.agent._human_models import (
     Answer,
+    AnswerDeadline,
     AnswerList,
     DialogOption,
     HumanInLoopRequest,
@@ -23,6 +24,7 @@ from mbxai.agent._result_models import (
     AgentFailure,
     AgentResponse,
     AgentState,
+    ModelCallUsage,
     QualityCheck,
     Result,
     TokenSummary,
@@ -35,6 +37,7 @@ __all__ = [
     "AgentResponse",
     "AgentState",
     "Answer",
+    "AnswerDeadline",
     "AnswerList",
     "DialogOption",
     "GoalEvaluation",
@@ -43,6 +46,7 @@ __all__ = [
     "HumanInLoopResponseBatch",
     "HumanInteractionType",
     "InMemorySessionHandler",
+    "ModelCallUsage",
     "QualityCheck",
     "Question",
     "QuestionList",

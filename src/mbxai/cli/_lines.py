@@ -8,15 +8,24 @@ from pydantic import BaseModel
 from mbxai.agent.events import (
     AgentEvent,
     AnswerRejected,
+    BudgetReached,
+    ContextCompacted,
+    CredentialConcealed,
     GoalEvaluated,
+    HumanExpired,
     HumanRequested,
     HumanResolved,
     PlanChanged,
+    QuestionRefused,
+    ResponseDelta,
+    ResponseJudged,
     RunFailed,
     StateChanged,
     TaskChanged,
     ToolCalled,
     ToolEnded,
+    ToolProgressed,
+    ToolUnplanned,
     UsageAdded,
 )
 from mbxai.agent.models import AgentResponse, HumanInLoopRequest, Task
@@ -32,6 +41,9 @@ def event_line(event: AgentEvent, state: RunState) -> str:
     Args:
         event: What happened.
         state: The run after the event.
+
+    Returns:
+        The line; empty for a piece of the final response, which is shown as a whole.
     """
     match event:
         case StateChanged():
@@ -45,28 +57,72 @@ def event_line(event: AgentEvent, state: RunState) -> str:
         case UsageAdded():
             total = f"{tokens(state.usage.total_tokens)}, {dollars(state.usage.cost_usd)}"
             return _line("usage", f"{total} so far")
+        case ToolCalled() | ToolProgressed() | ToolEnded() | ToolUnplanned():
+            return _line("tool", _tool(event))
+        case AnswerRejected() | ContextCompacted() | ResponseJudged() | ResponseDelta():
+            return _remark_line(event)
+        case GoalEvaluated() | BudgetReached() | RunFailed():
+            return _outcome_line(event)
+        case _:
+            return _line("asks", _interaction(event))
+
+
+def _tool(event: ToolCalled | ToolProgressed | ToolEnded | ToolUnplanned) -> str:
+    match event:
+        case ToolCalled():
+            return f"{event.name} {one_line(event.arguments, _ARGUMENTS)}"
+        case ToolProgressed():
+            done = "" if event.fraction is None else f" {event.fraction:.0%}"
+            return f"{event.name}{done} {event.message}"
+        case ToolEnded():
+            return f"{event.name} {'failed' if event.is_error else 'done'}"
+        case ToolUnplanned():
+            return (
+                f"{event.name} is not planned, {'a person is asked' if event.asked else 'refused'}"
+            )
+
+
+def _remark_line(
+    event: AnswerRejected | ContextCompacted | ResponseJudged | ResponseDelta,
+) -> str:
+    match event:
         case AnswerRejected():
             return _line("again", f"{event.step}: {'; '.join(event.problems)}")
+        case ContextCompacted():
+            return _line("memory", f"{tokens(event.before_tokens)} are summed up")
+        case ResponseJudged():
+            verdict = "good as it is" if event.is_good else f"to be improved: {event.feedback}"
+            return _line("quality", verdict)
+        case ResponseDelta():
+            return ""
+
+
+def _outcome_line(event: GoalEvaluated | BudgetReached | RunFailed) -> str:
+    match event:
         case GoalEvaluated():
             evaluation = event.evaluation
             outcome = "reached" if evaluation.goal_achieved else "not reached"
             return _line("goal", f"{outcome}, {evaluation.completion_percentage} %")
+        case BudgetReached():
+            return _line("budget", event.message)
         case RunFailed():
             return _line("failed", event.error.message)
-        case _:
-            return _interaction_line(event)
 
 
-def _interaction_line(event: ToolCalled | ToolEnded | HumanRequested | HumanResolved) -> str:
+def _interaction(
+    event: HumanRequested | HumanResolved | HumanExpired | CredentialConcealed | QuestionRefused,
+) -> str:
     match event:
-        case ToolCalled():
-            return _line("tool", f"{event.name} {one_line(event.arguments, _ARGUMENTS)}")
-        case ToolEnded():
-            return _line("tool", f"{event.name} {'failed' if event.is_error else 'done'}")
         case HumanRequested():
-            return _line("asks", event.request.prompt)
+            return event.request.prompt
         case HumanResolved():
-            return _line("asks", "answered")
+            return "answered"
+        case HumanExpired():
+            return f"nobody answered in time: {event.action}"
+        case CredentialConcealed():
+            return "the answer held a credential, which is kept apart"
+        case QuestionRefused():
+            return f"{event.source or event.name}, declined: {event.reason}"
 
 
 def plan_lines(state: RunState) -> list[str]:

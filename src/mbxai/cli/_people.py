@@ -1,11 +1,12 @@
 """Asking the person at the terminal, or whoever writes the lines of a pipe."""
 
 import getpass
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from pydantic import SecretStr
 
@@ -16,6 +17,7 @@ from mbxai.agent.models import (
     HumanInteractionType,
 )
 from mbxai.cli._text import one_line, printable
+from mbxai.wire import form_fields, read_form
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,6 +137,8 @@ def answer_to(
         _say(console, f"  {printable(request.context)}", "dim")
     if kind is HumanInteractionType.DECISION:
         return _decision(request, reader, console)
+    if kind is HumanInteractionType.QUESTION and request.response_schema is not None:
+        return _form(request, request.response_schema, reader, console)
     if kind is HumanInteractionType.QUESTION:
         answer = _text(reader, "> ")
         return HumanInLoopResponse(interaction_id=request.id, response_type=kind, answer=answer)
@@ -211,6 +215,40 @@ def _decision(
         decision=choice,
         additional_context=remark,
     )
+
+
+def _form(
+    request: HumanInLoopRequest,
+    schema: Mapping[str, Any],  # Any: JSON Schema
+    reader: Reader,
+    console: "Console",
+) -> HumanInLoopResponse:
+    """Ask what a tool wants to know; the request says which fields there are."""
+    names = [field.name for field in form_fields(schema)]
+    is_object = len(names) > 1
+    asked = f"Type a JSON object of {', '.join(names)}; an" if is_object else "An"
+    _say(console, f"  {one_line(asked)} empty line declines.", "dim")
+    fields: dict[str, Any] = {
+        "interaction_id": request.id,
+        "response_type": request.interaction_type,
+    }
+    while typed := reader.line("> ").strip():
+        if not is_object:
+            return HumanInLoopResponse(**fields, answer=typed)
+        try:
+            return HumanInLoopResponse(**fields, content=read_form(schema, _object(typed)))
+        except ValueError as error:  # of JSON, or of the form
+            _say(console, f"  {one_line(str(error))}", "dim")
+    return HumanInLoopResponse(**fields, decision="decline")
+
+
+def _object(text: str) -> Mapping[str, Any]:  # Any: JSON
+    value: Any = None
+    with suppress(ValueError):
+        value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("That is no JSON object.")  # noqa: TRY004  # of what was typed
+    return cast("Mapping[str, Any]", value)
 
 
 def _text(reader: Reader, prompt: str) -> str:

@@ -115,7 +115,8 @@ class PlainScreen:
 
     def update(self, event: AgentEvent, state: RunState) -> None:
         """Write the event."""
-        _write(event_line(event, state))
+        if line := event_line(event, state):
+            _write(line)
 
     def hide(self) -> None:
         """Do nothing."""

@@ -6,15 +6,24 @@ from typing import Final
 from mbxai.agent.events import (
     AgentEvent,
     AnswerRejected,
+    BudgetReached,
+    ContextCompacted,
+    CredentialConcealed,
     GoalEvaluated,
+    HumanExpired,
     HumanRequested,
     HumanResolved,
     PlanChanged,
+    QuestionRefused,
+    ResponseDelta,
+    ResponseJudged,
     RunFailed,
     StateChanged,
     TaskChanged,
     ToolCalled,
     ToolEnded,
+    ToolProgressed,
+    ToolUnplanned,
     UsageAdded,
 )
 from mbxai.agent.models import (
@@ -136,20 +145,21 @@ def reduce(state: RunState, event: AgentEvent) -> RunState:
         case TaskChanged():
             tasks = [event.task if task.id == event.task.id else task for task in state.tasks]
             return replace(state, tasks=tuple(tasks))
-        case AnswerRejected():
-            return replace(state, note=f"asked again: {'; '.join(event.problems)}")
         case UsageAdded():
             return replace(state, usage=state.usage + event.usage)
         case GoalEvaluated():
             return replace(state, evaluation=event.evaluation)
         case RunFailed():
             return replace(state, error=event.error.message)
-        case _:
+        case ToolCalled() | ToolEnded() | HumanRequested() | HumanResolved() | HumanExpired():
             return _interactive(state, event)
+        case _:
+            return replace(state, note=_remark(event))
 
 
 def _interactive(
-    state: RunState, event: ToolCalled | ToolEnded | HumanRequested | HumanResolved
+    state: RunState,
+    event: ToolCalled | ToolEnded | HumanRequested | HumanResolved | HumanExpired,
 ) -> RunState:
     match event:
         case ToolCalled():
@@ -166,9 +176,44 @@ def _interactive(
             return replace(state, running_tools=tuple(left), tool_calls=state.tool_calls + 1)
         case HumanRequested():
             return replace(state, requests=(*state.requests, event.request))
-        case HumanResolved():
+        case HumanResolved() | HumanExpired():
             left_requests = [r for r in state.requests if r.id != event.interaction_id]
             return replace(state, requests=tuple(left_requests))
+
+
+_Remarkable = (
+    AnswerRejected
+    | BudgetReached
+    | ContextCompacted
+    | CredentialConcealed
+    | QuestionRefused
+    | ResponseDelta
+    | ResponseJudged
+    | ToolProgressed
+    | ToolUnplanned
+)
+
+
+def _remark(event: _Remarkable) -> str:
+    match event:
+        case AnswerRejected():
+            return f"asked again: {'; '.join(event.problems)}"
+        case BudgetReached():
+            return event.message
+        case ContextCompacted():
+            return "a long conversation was summed up"
+        case CredentialConcealed():
+            return "an answer held a credential, which is kept apart"
+        case QuestionRefused():
+            return f"{event.source or event.name} may not ask: {event.reason}"
+        case ResponseDelta():
+            return "the final response is being written"
+        case ResponseJudged():
+            return "" if event.is_good else f"improving the final response: {event.feedback}"
+        case ToolProgressed():
+            return f"{event.name}: {event.message}"
+        case ToolUnplanned():
+            return f"{event.name} is called, which the plan did not name"
 
 
 def _entered(state: RunState, entered: AgentState) -> RunState:

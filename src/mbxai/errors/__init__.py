@@ -21,13 +21,13 @@
           ToolRoundsExceededError   ToolRepeatError   ToolCallsPendingError   ToolExecutionError
           BudgetExceededError
       MCPError
-        MCPConnectionError   MCPToolError   MCPProtocolError
+        MCPConnectionError > MCPAuthError   MCPToolError   MCPProtocolError
       SessionError
         SessionNotFoundError (also ValueError)   SessionConflictError   SessionBusyError
         SessionStoreError   SessionDataError
       AgentError
         AgentFailedError   BudgetExceededError (also ToolLoopError)   InteractionError
-          InteractionNotFoundError   InteractionMismatchError
+          InteractionNotFoundError   InteractionMismatchError   InteractionExpiredError
       LocalModelError
       BlockingCallError (also RuntimeError)
     MBXAIWarning > RunningLoopWarning
@@ -41,6 +41,7 @@ from mbxai.errors._agent import (
     AgentFailedError,
     BudgetExceededError,
     InteractionError,
+    InteractionExpiredError,
     InteractionMismatchError,
     InteractionNotFoundError,
 )
@@ -53,6 +54,7 @@ from mbxai.errors._base import (
     RunningLoopWarning,
 )
 from mbxai.errors._mcp import (
+    MCPAuthError,
     MCPConnectionError,
     MCPError,
     MCPProtocolError,
@@ -115,12 +117,14 @@ __all__ = [
     "ContentFilteredError",
     "InsufficientCreditsError",
     "InteractionError",
+    "InteractionExpiredError",
     "InteractionMismatchError",
     "InteractionNotFoundError",
     "InvalidResponseError",
     "LocalModelError",
     "MBXAIError",
     "MBXAIWarning",
+    "MCPAuthError",
     "MCPConnectionError",
     "MCPError",
     "MCPProtocolError",

@@ -70,3 +70,7 @@ class InteractionNotFoundError(InteractionError, LookupError):
 
 class InteractionMismatchError(InteractionError, ValueError):
     """The answer does not fit the request: other type, no such option, or answered otherwise."""
+
+
+class InteractionExpiredError(InteractionError):
+    """The answer came after the request's deadline; the default action was taken instead."""

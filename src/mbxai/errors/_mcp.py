@@ -20,6 +20,10 @@ class MCPConnectionError(MCPError):
     """The server could not be reached, or went away during a call."""
 
 
+class MCPAuthError(MCPConnectionError):
+    """The server, or who gives tokens for it, did not accept who we are."""
+
+
 class MCPProtocolError(MCPError):
     """The server answered something that the protocol does not allow."""
 

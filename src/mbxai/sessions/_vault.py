@@ -14,7 +14,7 @@ from typing import Final, NoReturn, cast
 from urllib.parse import quote
 
 from mbxai._redaction import forget_secret, register_secret
-from mbxai.sessions._disguises import MIN_LENGTH, forms
+from mbxai.sessions._disguises import MIN_LENGTH, forms, replace_encoded
 
 HANDLE_SCHEME: Final = "secret://"
 
@@ -47,13 +47,21 @@ class CredentialVault:
         # A vault that is dropped takes back what it told the log's filter.
         weakref.finalize(self, _take_back, self._drawers)
 
-    def put(self, agent_id: str, option_id: str, credentials: Mapping[str, str]) -> list[str]:
+    def put(
+        self,
+        agent_id: str,
+        option_id: str,
+        credentials: Mapping[str, str],
+        *,
+        allowed_tools: Sequence[str] | None = None,
+    ) -> list[str]:
         """Keep credentials for a session.
 
         Args:
             agent_id: Whose they are.
             option_id: The dialog option that asked for them.
             credentials: Value by name; a name that is there already gets the new value.
+            allowed_tools: Names of the tools that may get them; None: nobody said.
 
         Returns:
             A handle a credential, in the order given: `secret://option/name`.
@@ -67,6 +75,8 @@ class CredentialVault:
             drawer = self._drawers.setdefault(agent_id, _Drawer())
             drawer.expires_at = self._now() + self._ttl_seconds
             drawer.current.update(named)
+            allowed = None if allowed_tools is None else tuple(allowed_tools)
+            drawer.allowed_tools.update(dict.fromkeys(named, allowed))
             drawer.known.extend((value, handle) for handle, value in named.items())
             drawer.scrubber = None
         return list(named)
@@ -103,12 +113,27 @@ class CredentialVault:
             drawer = self._drawers.get(agent_id)
             return list(drawer.current) if drawer else []
 
+    def allowed_tools(self, agent_id: str, handle: str) -> tuple[str, ...] | None:
+        """Name the tools that may get a credential.
+
+        Args:
+            agent_id: Whose it is.
+            handle: The whole handle.
+
+        Returns:
+            What was said when it was put; None if nothing was.
+        """
+        with self._lock:
+            drawer = self._drawers.get(agent_id)
+            return drawer.allowed_tools.get(handle) if drawer else None
+
     def scrub(self, agent_id: str, text: str) -> str:
         """Replace every known value in a text by its handle.
 
-        Values of 6 characters and more are found anywhere: as they are and as JSON, URLs and Base64
-        write them. Shorter ones ("demo") would tear up ordinary words; they are replaced only where
-        they are the whole text or a whole string in double quotes, as in JSON, and those of 4 and 5
+        Values of 6 characters and more are found anywhere: as they are and as JSON, URLs, HTML,
+        hexadecimal digits and Base64 write them. Shorter ones ("demo") would tear up ordinary
+        words; they are replaced only where they are the whole text or a whole string in double
+        quotes, as in JSON, or a whole part of `user:password` in Base64, and those of 4 and 5
         characters with a digit in them (a PIN) also as words of their own.
 
         Args:
@@ -275,6 +300,9 @@ class _Drawer:
 
     current: dict[str, _Concealed] = field(default_factory=dict[str, _Concealed])
     known: list[tuple[_Concealed, str]] = field(default_factory=list[tuple[_Concealed, str]])
+    allowed_tools: dict[str, tuple[str, ...] | None] = field(
+        default_factory=dict[str, tuple[str, ...] | None]
+    )
     scrubber: "_Scrubber | None" = None
     expires_at: float = 0.0
 
@@ -309,6 +337,7 @@ class _Scrubber:
         whole = self._short.get(text.strip())
         if whole:
             return whole
+        text = replace_encoded(text, self._handle_in)
         if self._anywhere:
             text = self._anywhere.sub(lambda hit: hit[1] or self._handles[hit[0]], text)
         if self._quoted:
@@ -316,6 +345,15 @@ class _Scrubber:
         if self._word:
             text = self._word.sub(lambda hit: self._short[hit[0]], text)
         return text
+
+    def _handle_in(self, said: str) -> str | None:
+        """Return the handle of a value in what a word says once decoded; None if there is none."""
+        for hit in self._anywhere.finditer(said) if self._anywhere else ():
+            if not hit[1]:
+                return self._handles[hit[0]]
+        # As in "user:password" of HTTP.
+        parts = (part.strip() for part in said.split(":"))
+        return next((self._short[part] for part in parts if part in self._short), None)
 
     def _requoted(self, hit: re.Match[str]) -> str:
         value = json.loads(f'"{hit[2]}"')

@@ -13,6 +13,10 @@ ANSWERED: Final = " answered: "
 """Stands before a tool result that the fake model quotes, so that it finds it again later."""
 
 _HANDLE: Final = re.compile(r"""secret://[^\s"'\\,}]+""")
+_LISTED: Final = re.compile(r"^- ([a-zA-Z0-9_-]+): ", re.MULTILINE)
+_MARKED: Final = re.compile(
+    r"<(?P<tag>data-[0-9a-f]+) [^>]*>\n(?P<inner>.*)\n</(?P=tag)>", re.DOTALL
+)
 _QUOTED: Final = re.compile(re.escape(ANSWERED))
 _ESCAPED: Final = re.compile(r"\\(.)")
 _MOST_ESCAPES: Final = 4
@@ -122,7 +126,7 @@ class Conversation:
         """Return (tool, result text) of the turn's answered calls, in their order."""
         names = dict(_calls(self.turn()))
         return [
-            (names.get(as_text(message.get("tool_call_id")), "tool"), text_of(message))
+            (names.get(as_text(message.get("tool_call_id")), "tool"), _unmarked(text_of(message)))
             for message in self.turn()
             if message.get("role") == "tool"
         ]
@@ -137,12 +141,17 @@ class Conversation:
             (int(key) for text in self.texts() for key in _TASK_KEY.findall(text)), default=0
         )
 
+    def _described_tools(self) -> list[str]:
+        """The tools that an agent lists in words when it plans; all of them are relevant."""
+        _, heading, listed = self.last_user_text().partition("# Available tools\n")
+        return _LISTED.findall(listed.split("\n\n")[0]) if heading else []
+
     def facts(self) -> dict[str, object]:
         """Return what the tools told, by key; of lists the last object counts, later ones win."""
-        quoted: Json = {}
+        quoted: Json = {"relevant_tools": names} if (names := self._described_tools()) else {}
         told: Json = {}
         for message in self.messages:
-            text = text_of(message)
+            text = _unmarked(text_of(message))
             if message.get("role") == "tool":
                 told |= _object_in(_parsed(text))
             for match in _QUOTED.finditer(text):
@@ -156,6 +165,12 @@ def text_of(message: Json) -> str:
     if isinstance(content, str):
         return content
     return "".join(as_text(as_object(part).get("text")) for part in as_list(content))
+
+
+def _unmarked(text: str) -> str:
+    """Return a tool's result without the marks by which an agent shows it as data."""
+    found = _MARKED.fullmatch(text)
+    return found["inner"] if found else text
 
 
 def _calls(messages: list[Json]) -> Iterator[tuple[str, str]]:

@@ -17,12 +17,14 @@ from mbxai.tools.runner._runner import AfterCall, Approver, BeforeCall
 from mbxai.tools.schema._strict import convert_to_strict_schema
 from mbxai.wire import (
     Budget,
+    ToolAnswer,
     ToolCalled,
     ToolEnded,
     ToolEvent,
     ToolInfo,
     ToolPending,
     ToolProgressed,
+    ToolQuestion,
     ToolResult,
 )
 
@@ -39,6 +41,7 @@ __all__ = [
     "Secret",
     "SecretSource",
     "Tool",
+    "ToolAnswer",
     "ToolApproval",
     "ToolCall",
     "ToolCalled",
@@ -56,6 +59,7 @@ __all__ = [
     "ToolOptions",
     "ToolPending",
     "ToolProgressed",
+    "ToolQuestion",
     "ToolRegistry",
     "ToolResult",
     "ToolRun",

@@ -1,17 +1,15 @@
 """The asynchronous tool client: a model with functions it may call."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 
-import pydantic_core
 from pydantic import TypeAdapter
 
 from mbxai.errors import ConfigurationError, ToolDefinitionError
 from mbxai.openrouter import AsyncStreamManager
 from mbxai.tools._call import ToolCall
-from mbxai.tools._context import SecretSource, ToolContext
+from mbxai.tools._context import SecretSource, ToolContext, overlaid
 from mbxai.tools._marked import tools_of
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._tool import MAX_RESULT_BYTES, MarkOptions, Tool, ToolOptions
@@ -28,6 +26,7 @@ from mbxai.tools.loop._option_checks import check_client_options, split_params
 from mbxai.tools.loop._options import ToolChatParams, ToolClientOptions, ToolParseParams
 from mbxai.tools.loop._port import ModelPort, whole_answer
 from mbxai.tools.loop._stream import AsyncToolChatStream
+from mbxai.tools.runner._argument_text import as_text
 from mbxai.tools.runner._runner import ToolRunner
 from mbxai.tools.schema._signature import AnyFunction
 from mbxai.wire import (
@@ -36,7 +35,9 @@ from mbxai.wire import (
     Messages,
     ParsedChatCompletion,
     Strategy,
+    ToolAnswer,
     ToolDefinition,
+    ToolEvent,
     ToolInfo,
     ToolResult,
     output_type_of,
@@ -69,6 +70,11 @@ class AsyncToolClient:
         self._port = ModelPort(openrouter_client)
         self._registry = ToolRegistry()
         self._runner = ToolRunner(self._registry, **options)
+
+    @property
+    def model_client(self) -> object:
+        """The client that makes the model calls; of a blocking one, its asynchronous twin."""
+        return self._port.client
 
     @property
     def registry(self) -> ToolRegistry:
@@ -196,6 +202,20 @@ class AsyncToolClient:
         """
         return self._registry.definitions(names, models=[self._port.model])
 
+    async def needs_approval(self, name: str, arguments: str | Mapping[str, object]) -> bool:
+        """Say whether a person must agree to a call before `call_tool` runs it.
+
+        Args:
+            name: Name of the tool.
+            arguments: JSON text of an object, as a model writes it, or the object.
+
+        Returns:
+            What the tool's `requires_approval` says of these arguments; True if its function
+            fails. False for an unknown tool and for arguments that do not fit, since nothing
+            would be run.
+        """
+        return await self._runner.needs_approval(ToolCall("", name, as_text(arguments)))
+
     async def call_tool(
         self,
         name: str,
@@ -207,7 +227,10 @@ class AsyncToolClient:
         secrets: SecretSource | None = None,
         scrub: Callable[[str], str] | None = None,
         attempt: int = 1,
+        can_pause: bool = False,
+        answer: ToolAnswer | None = None,
         context: ToolContext[Any] | None = None,
+        on_event: Callable[[ToolEvent], object] | None = None,
     ) -> ToolResult:
         """Run one tool; the caller has decided that it may run.
 
@@ -221,25 +244,21 @@ class AsyncToolClient:
             scrub: Takes credentials out of a text; applied to everything that the result tells the
                 model, before it is cut to size. If it raises, the text is withheld.
             attempt: 1 for the first run of this call, 2 for its first repetition.
+            can_pause: Whether a result with a `question` is understood: the call has paused, and is
+                made again with the answer. Without it a tool that asks waits for the answer.
+            answer: The answer to the question with which this call paused.
             context: Everything else that surrounds the call; the arguments above win over it.
+            on_event: Gets each event of the call, on the event loop; it must not block.
 
         Returns:
             The result. An unknown tool, wrong arguments, an exception and a timeout are results
             with `is_error`.
         """
-        surroundings = context or ToolContext[Any]()
-        surroundings = replace(
-            surroundings,
-            session_id=session_id or surroundings.session_id,
-            idempotency_key=idempotency_key or surroundings.idempotency_key,
-            secrets=surroundings.secrets if secrets is None else secrets,
-            attempt=attempt if attempt > 1 else surroundings.attempt,
-        )
-        text = (
-            arguments if isinstance(arguments, str) else pydantic_core.to_json(arguments).decode()
-        )
-        call = ToolCall(call_id or surroundings.call_id, name, text)
-        return await self._runner.run(call, surroundings, scrub=scrub)
+        given = {"session_id": session_id, "idempotency_key": idempotency_key, "secrets": secrets}
+        pausing = {"attempt": attempt, "can_pause": can_pause, "answer": answer}
+        surroundings = overlaid(context, **given, **pausing)
+        call = ToolCall(call_id or surroundings.call_id, name, as_text(arguments))
+        return await self._runner.run(call, surroundings, listener=on_event, scrub=scrub)
 
     @overload
     async def create(
@@ -469,5 +488,11 @@ class AsyncToolClient:
             tool_filter=options.get("tool_filter"),
             models=[model or self._port.model, *(request.get("models") or ())],
         )
-        conversation = Conversation(messages, offer, request, model=model, options=options)
+        conversation = Conversation(
+            messages, offer, request, model=model, options=options, preamble=self._preamble()
+        )
         return Rounds(conversation, self._runner, options)
+
+    def _preamble(self) -> str:
+        """What the model is told before a conversation; a client with other sources says more."""
+        return ""

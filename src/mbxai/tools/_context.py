@@ -6,14 +6,14 @@ Both are recognised by a parameter's annotation and never appear in a schema.
 import asyncio
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, NoReturn, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
 from mbxai.errors import ConfigurationError
 from mbxai.tools.runner._progress import RunControl
-from mbxai.wire import Usage
+from mbxai.wire import ToolAnswer, Usage
 
 DOTS: Final = "••••••"
 """What a secret looks like wherever it is printed."""
@@ -128,6 +128,9 @@ class ToolContext(Generic[DepsT]):
             repeated requests.
         usage: Tokens and cost of the conversation so far; None where nothing is known of them.
         secrets: Where `Secret` parameters get their values.
+        can_pause: Whether the caller takes a result with a `question`, and calls again with the
+            answer; a tool that must ask otherwise waits for it.
+        answer: The answer to the question with which this very call paused.
     """
 
     deps: DepsT = field(default=cast("DepsT", None))
@@ -138,6 +141,8 @@ class ToolContext(Generic[DepsT]):
     idempotency_key: str = ""
     usage: Usage | None = None
     secrets: SecretSource = field(default_factory=dict[str, str], repr=False)
+    can_pause: bool = False
+    answer: ToolAnswer | None = None
     _run: RunControl | None = field(default=None, repr=False, compare=False)
     _known: list[Secret] | None = field(default=None, repr=False, compare=False)
 
@@ -185,3 +190,18 @@ class ToolContext(Generic[DepsT]):
         """
         if self._run is not None:
             self._run.report(message, fraction)
+
+
+def overlaid(
+    context: ToolContext[Any] | None, **given: object
+) -> ToolContext[Any]:  # Any: the application's own object
+    """Return a context in which what is given takes the place of what was there.
+
+    Args:
+        context: What surrounds a call; None for nothing.
+        **given: Fields of a context; None, an empty text, False and 1 give nothing.
+    """
+    says_nothing = (None, "", False, 1)
+    # True equals 1, and says something.
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is True or v not in says_nothing}
+    return replace(context or ToolContext[Any](), **changes)

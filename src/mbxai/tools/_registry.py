@@ -1,7 +1,8 @@
 """The tools a client offers; one registry, many sources."""
 
 import inspect
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mbxai._redaction import get_logger
@@ -24,6 +25,9 @@ class ToolRegistry:
     def __init__(self) -> None:
         """Start with no tools."""
         self._tools: dict[str, Tool] = {}
+        self._refusals: dict[str, Mapping[str, str]] = {}  # by source
+        # Guards both while they are changed: a server's tools change on another thread.
+        self._lock = threading.RLock()
 
     def add(self, tool: Tool, *, replace: bool = False) -> None:
         """Offer a tool.
@@ -37,16 +41,17 @@ class ToolRegistry:
         Raises:
             ToolDefinitionError: Another function has this name already.
         """
-        known = self._tools.get(tool.name)
-        if known is not None and not (replace or _is_same(known, tool)):
-            raise ToolDefinitionError(
-                f"There is a tool {tool.name!r} already: {_place(known)}; the new one is"
-                f" {_place(tool)}.",
-                hint="Give one of them another name, or say replace=True.",
-            )
-        if known is not None:
-            logger.debug("Tool %s is replaced", tool.name)
-        self._tools = {**self._tools, tool.name: tool}
+        with self._lock:
+            known = self._tools.get(tool.name)
+            if known is not None and not (replace or _is_same(known, tool)):
+                raise ToolDefinitionError(
+                    f"There is a tool {tool.name!r} already: {_place(known)}; the new one is"
+                    f" {_place(tool)}.",
+                    hint="Give one of them another name, or say replace=True.",
+                )
+            if known is not None:
+                logger.debug("Tool %s is replaced", tool.name)
+            self._tools = {**self._tools, tool.name: tool}
 
     def add_all(self, tools: Sequence[Tool], *, replace: bool = False) -> None:
         """Offer several tools, or none of them.
@@ -58,17 +63,54 @@ class ToolRegistry:
         Raises:
             ToolDefinitionError: A name is taken by another function; nothing was added.
         """
-        before = self._tools
-        try:
-            for tool in tools:
-                self.add(tool, replace=replace)
-        except ToolDefinitionError:
-            self._tools = before
-            raise
+        with self._lock:
+            before = self._tools
+            try:
+                for tool in tools:
+                    self.add(tool, replace=replace)
+            except ToolDefinitionError:
+                self._tools = before
+                raise
+
+    def exchange(
+        self,
+        source: str,
+        old: Sequence[Tool],
+        new: Sequence[Tool],
+        *,
+        refusals: Mapping[str, str] | None = None,
+    ) -> list[Tool]:
+        """Offer new tools of a source in the place of its old ones, in one step for all readers.
+
+        Args:
+            source: Where they come from.
+            old: What is no longer offered; where another tool has taken its name, the other stays.
+            new: What is offered from now on; a name that somebody else has remains theirs.
+            refusals: Why tools of the source are not offered, by name, for a model that knew them;
+                in the place of all that was said before.
+
+        Returns:
+            Those of the new tools whose names were taken.
+        """
+        with self._lock:
+            gone = {id(tool) for tool in old}
+            table = {name: tool for name, tool in self._tools.items() if id(tool) not in gone}
+            taken = [tool for tool in new if tool.name in table]
+            table |= {tool.name: tool for tool in new if tool.name not in table}
+            others = {known: said for known, said in self._refusals.items() if known != source}
+            self._refusals = {**others, source: dict(refusals)} if refusals else others
+            self._tools = table
+        return taken
+
+    def refusal(self, name: str) -> str:
+        """Return why a tool of that name is not offered, in words; empty if nobody said so."""
+        said = (refusals[name] for refusals in self._refusals.values() if name in refusals)
+        return "" if name in self._tools else next(said, "")
 
     def remove(self, name: str) -> None:
         """Stop offering a tool; a name that is not there is no error."""
-        self._tools = {known: tool for known, tool in self._tools.items() if known != name}
+        with self._lock:
+            self._tools = {known: tool for known, tool in self._tools.items() if known != name}
 
     def get(self, name: str) -> Tool | None:
         """Return the tool of a name, or None."""

@@ -20,7 +20,9 @@ from mbxai.wire import (
     CompletionParams,
     Messages,
     Strategy,
+    ToolAnswer,
     ToolDefinition,
+    ToolEvent,
     ToolInfo,
     ToolResult,
 )
@@ -54,6 +56,11 @@ class ToolClient:
     def async_client(self) -> AsyncToolClient:
         """The asynchronous client that does the work; both share tools and connections."""
         return self._core
+
+    @property
+    def model_client(self) -> object:
+        """The client that makes the model calls; of a blocking one, its asynchronous twin."""
+        return self._core.model_client
 
     @property
     def registry(self) -> ToolRegistry:
@@ -171,6 +178,20 @@ class ToolClient:
         """
         return self._core.tool_definitions(names)
 
+    def needs_approval(self, name: str, arguments: str | Mapping[str, object]) -> bool:
+        """Say whether a person must agree to a call before `call_tool` runs it.
+
+        Args:
+            name: Name of the tool.
+            arguments: JSON text of an object, as a model writes it, or the object.
+
+        Returns:
+            What the tool's `requires_approval` says of these arguments; True if its function
+            fails. False for an unknown tool and for arguments that do not fit, since nothing
+            would be run.
+        """
+        return portal.run(self._core.needs_approval, name, arguments)
+
     def call_tool(
         self,
         name: str,
@@ -182,7 +203,10 @@ class ToolClient:
         secrets: SecretSource | None = None,
         scrub: Callable[[str], str] | None = None,
         attempt: int = 1,
+        can_pause: bool = False,
+        answer: ToolAnswer | None = None,
         context: ToolContext[Any] | None = None,
+        on_event: Callable[[ToolEvent], object] | None = None,
     ) -> ToolResult:
         """Run one tool; the caller has decided that it may run.
 
@@ -196,7 +220,11 @@ class ToolClient:
             scrub: Takes credentials out of a text; applied to everything that the result tells the
                 model, before it is cut to size. If it raises, the text is withheld.
             attempt: 1 for the first run of this call, 2 for its first repetition.
+            can_pause: Whether a result with a `question` is understood: the call has paused, and is
+                made again with the answer. Without it a tool that asks waits for the answer.
+            answer: The answer to the question with which this call paused.
             context: Everything else that surrounds the call; the arguments above win over it.
+            on_event: Gets each event of the call, on the event loop; it must not block.
 
         Returns:
             The result. An unknown tool, wrong arguments, an exception and a timeout are results
@@ -212,7 +240,10 @@ class ToolClient:
             secrets=secrets,
             scrub=scrub,
             attempt=attempt,
+            can_pause=can_pause,
+            answer=answer,
             context=context,
+            on_event=on_event,
         )
 
     @overload

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import (
     Any,
+    ClassVar,
     Final,
     Literal,
     TypeAlias,
@@ -70,6 +71,9 @@ class ToolOptions(TypedDict, total=False):
             one that may not end first, calls after it wait.
         may_repeat: Whether the same call may be repeated though it always gives the same result, as
             when waiting for something; False by default.
+        trusted: Whether what it returns is as good as what the caller says, because nobody else has
+            a hand in it; False by default. An agent that has read the result of another tool runs
+            only tools with effects that its plan had named before, or that a person agrees to.
         on_error: "tell" (the default) makes an exception a message for the model, "raise" ends the
             conversation with a `ToolExecutionError`.
         strict: Whether the model is held to the schema by the provider. "auto" (the default) asks
@@ -84,6 +88,7 @@ class ToolOptions(TypedDict, total=False):
     max_result_bytes: int
     parallel: bool
     may_repeat: bool
+    trusted: bool
     on_error: Literal["tell", "raise"]
     strict: bool | Literal["auto"]
 
@@ -123,6 +128,7 @@ class Tool:
         retries: How often a run that failed is repeated before the model is told.
         parallel: Whether it may run beside other calls of its round.
         may_repeat: Whether the same call may be repeated though it leads nowhere.
+        trusted: Whether what it returns is as good as what the caller says.
         on_error: Whether an exception is told to the model or ends the conversation.
         strict: Whether the model is held to the schema by the provider.
         signature: How the function is called; read from it, never given.
@@ -145,7 +151,10 @@ class Tool:
     may_repeat: bool = False
     on_error: Literal["tell", "raise"] = "tell"
     strict: bool | Literal["auto"] = "auto"
+    trusted: bool = False
     signature: FunctionSignature | None = field(init=False, repr=False, compare=False, default=None)
+    keeps_own_time: ClassVar[bool] = False
+    """Whether the function ends in time by itself, as one that must not count a person's time."""
 
     def __post_init__(self) -> None:
         """Read the function."""
@@ -156,6 +165,11 @@ class Tool:
             raise ToolDefinitionError(
                 f"Tool {self.name!r}: {type(self.function).__name__} is no function."
             )
+        signature = self._known_signature()
+        if signature is not None:
+            object.__setattr__(self, "signature", signature)
+            object.__setattr__(self, "schema", _copied(self.name, self.schema))
+            return
         texts = function_texts(self.function)
         given = self.schema
         signature = read_signature(self.function, self.name, texts, lenient=bool(given))
@@ -168,6 +182,15 @@ class Tool:
             # A lone model has taken the place of the arguments, and its text that of the function.
             if not self.description and texts.summary == "":
                 object.__setattr__(self, "description", signature.schema.get("description", ""))
+
+    def _known_signature(self) -> FunctionSignature | None:
+        """How a function of a given schema is called, where that is known before it is read."""
+        return None
+
+    @property
+    def shown_schema(self) -> dict[str, Any]:
+        """What a model's view of the schema is made of; arguments are checked against `schema`."""
+        return self.schema
 
     @classmethod
     def from_function(
@@ -214,23 +237,29 @@ class Tool:
         return copy.deepcopy(self.definition)
 
     def info(self) -> ToolInfo:
-        """Return what a planner must know of the tool."""
+        """Return what a planner must know of the tool; shared, so never change its parameters."""
+        return self._info
+
+    @cached_property
+    def _info(self) -> ToolInfo:
         return ToolInfo(
             name=self.name,
             description=self.description,
-            parameters=dict(self.to_openai_function()["function"].get("parameters", {})),
+            parameters=self.definition["function"].get("parameters", {}),
             effect=self.effect,
             requires_approval=self.requires_approval is not False,
             source=self.source,
             is_external=self.function is None,
+            is_trusted=self.trusted,
+            may_repeat=self.may_repeat,
         )
 
     @cached_property
     def definition(self) -> ToolDefinition:
         """The tool as it is offered to a model; shared between requests, so never change it."""
-        parameters = provider_view(self.schema)
+        parameters = provider_view(self.shown_schema)
         if self.strict is True:
-            converted = convert_to_strict_schema(self.schema, keep_input_wrapper=True)
+            converted = convert_to_strict_schema(self.shown_schema, keep_input_wrapper=True)
             if says_the_same_when_strict(converted):
                 return self._defined(converted, strict=True)
             logger.warning("Tool %s is sent without strict: its schema cannot say it", self.name)
@@ -240,7 +269,7 @@ class Tool:
 
     @cached_property
     def _google_definition(self) -> ToolDefinition:
-        return self._defined(google_view(self.schema), strict=False)
+        return self._defined(google_view(self.shown_schema), strict=False)
 
     def definition_for(self, model: str | None) -> ToolDefinition:
         """Return the tool as it is offered to one model.
@@ -365,6 +394,7 @@ def _rules(tool: Tool) -> Iterator[tuple[bool, str]]:
     )
     yield isinstance(given.parallel, bool), "parallel must be True or False"
     yield isinstance(given.may_repeat, bool), "may_repeat must be True or False"
+    yield isinstance(given.trusted, bool), "trusted must be True or False"
     yield given.on_error in ("tell", "raise"), 'on_error must be "tell" or "raise"'
     yield given.strict in (True, False, "auto"), 'strict must be True, False or "auto"'
     yield given.schema.get("type") not in _NO_OBJECTS, "its schema must be that of an object"

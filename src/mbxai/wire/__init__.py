@@ -28,8 +28,16 @@ from mbxai.wire._completion import (
     URLCitation,
     Usage,
 )
+from mbxai.wire._form_schemas import is_credential_field
+from mbxai.wire._forms import FormError, FormField, form_fields, read_form
 from mbxai.wire._lenient import WireModel, WireObject
-from mbxai.wire._messages import FunctionDefinition, MessageParam, Messages, ToolDefinition
+from mbxai.wire._messages import (
+    FunctionDefinition,
+    MessageParam,
+    Messages,
+    ToolDefinition,
+    with_preamble,
+)
 from mbxai.wire._output_type import OutputType, output_type_of
 from mbxai.wire._params import CompletionParams, ParseParams, Strategy
 from mbxai.wire._parsed import (
@@ -39,6 +47,7 @@ from mbxai.wire._parsed import (
     sum_usages,
     total_usage_of,
 )
+from mbxai.wire._questions import host_of, refusal_of
 from mbxai.wire._repeats import RepeatGuard
 from mbxai.wire._result import Attempt, ResponseInfo, WireResult
 from mbxai.wire._schema import compact, json_schema_of, response_format_of, strict_view
@@ -64,7 +73,14 @@ from mbxai.wire._tool_events import (
     ToolPending,
     ToolProgressed,
 )
-from mbxai.wire._tools import Effect, ToolInfo, ToolResult, call_digest
+from mbxai.wire._tools import (
+    Effect,
+    ToolAnswer,
+    ToolInfo,
+    ToolQuestion,
+    ToolResult,
+    call_digest,
+)
 
 __all__ = [
     "MAX_EVENT_BYTES",
@@ -87,6 +103,8 @@ __all__ = [
     "Effect",
     "EventMaker",
     "EventTooLargeError",
+    "FormError",
+    "FormField",
     "FunctionCall",
     "FunctionCallDelta",
     "FunctionDefinition",
@@ -112,6 +130,7 @@ __all__ = [
     "Strategy",
     "StreamEvent",
     "TextDelta",
+    "ToolAnswer",
     "ToolCallArgumentsDelta",
     "ToolCallDelta",
     "ToolCallDone",
@@ -124,6 +143,7 @@ __all__ = [
     "ToolInfo",
     "ToolPending",
     "ToolProgressed",
+    "ToolQuestion",
     "ToolResult",
     "URLCitation",
     "Usage",
@@ -133,13 +153,19 @@ __all__ = [
     "call_digest",
     "compact",
     "fold_chunks",
+    "form_fields",
+    "host_of",
+    "is_credential_field",
     "json_schema_of",
     "output_type_of",
+    "read_form",
+    "refusal_of",
     "response_format_of",
     "sendable_param",
     "strict_view",
     "sum_usages",
     "total_usage_of",
     "unreadable_text",
+    "with_preamble",
     "with_unique_call_ids",
 ]

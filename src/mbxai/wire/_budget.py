@@ -33,12 +33,17 @@ class Budget:
     nothing is lost, and it goes on when it is continued with a larger budget. Calls that are under
     way are not cut off, so what they cost may pass the bound.
 
+    As an agent's `budget` it bounds a session over all its turns, as `run_budget` one call of
+    `agent()`. Calls that failed on the way to OpenRouter are not counted, answers that did not fit
+    are.
+
     Attributes:
         max_cost_usd: USD that OpenRouter charged (`usage.cost`).
         max_tokens: Tokens of prompts and answers together.
-        max_requests: Model calls.
-        max_tool_calls: Tool calls.
-        max_seconds: Seconds of one call of `agent()`, `chat()` or `parse()`.
+        max_requests: Model calls. Calls under way count, so parallel ones never pass it.
+        max_tool_calls: Tool calls. Calls under way count, so parallel ones never pass it.
+        max_seconds: Seconds of one call of `agent()`, `chat()` or `parse()`, also in the budget of
+            a session: time in which nothing ran is not counted, nor is that of earlier calls.
 
     Raises:
         ConfigurationError: A bound is not positive.
@@ -57,12 +62,15 @@ class Budget:
             if value is not None and not (isinstance(value, (int, float)) and value > 0):
                 raise ConfigurationError(f"Budget: {name} must be positive, not {value!r:.80}.")
 
-    def reached(self, spent: Spent, kind: Literal["model", "tool"]) -> tuple[str, str] | None:
+    def reached(
+        self, spent: Spent, kind: Literal["model", "tool"], *, name: str = "budget"
+    ) -> tuple[str, str] | None:
         """Say which bound a further call would pass.
 
         Args:
             spent: What has been used up.
             kind: What is to be called; tool calls cost no tokens and no money.
+            name: What the sentence calls the budget.
 
         Returns:
             The bound's name and a sentence about it; None if the call may be made.
@@ -76,8 +84,8 @@ class Budget:
             }
         else:
             used["max_tool_calls"] = spent.tool_calls
-        for name, value in used.items():
-            bound: float | None = getattr(self, name)
+        for limit, value in used.items():
+            bound: float | None = getattr(self, limit)
             if bound is not None and value >= bound:
-                return name, f"The budget is used up: {name} is {bound:g}, {value:g} are used."
+                return limit, f"The {name} is used up: {limit} is {bound:g}, {value:g} are used."
         return None

@@ -1,6 +1,7 @@
 """What callers send as messages and tool definitions."""
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Literal, Required, TypeAlias, TypedDict
 
 from mbxai.wire._completion import Message
@@ -100,3 +101,17 @@ class ToolMessageParam(TypedDict, total=False):
     role: Required[Literal["tool"]]
     tool_call_id: Required[str]
     content: Required[str | Sequence[ContentPart | Mapping[str, Any]]]
+
+
+def with_preamble(messages: Sequence[Mapping[str, Any]], text: str) -> list[Any]:  # Any: JSON
+    """Return messages with one more system message behind those that come first.
+
+    Args:
+        messages: A conversation; it is not changed.
+        text: What is said in addition; empty adds nothing.
+    """
+    if not text:
+        return list(messages)
+    leading = list(takewhile(lambda m: m.get("role") in ("system", "developer"), messages))
+    added = {"role": "system", "content": text}
+    return [*leading, added, *messages[len(leading) :]]

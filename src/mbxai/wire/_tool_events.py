@@ -15,6 +15,7 @@ class ToolEventBase(BaseModel):
         call_id: Id of the call as the model gave it.
         name: Name of the tool.
         task_id: The agent's task that the call belongs to; empty outside of an agent.
+        seq: Number of the event within an agent's session; 0 outside of an agent.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
@@ -22,6 +23,7 @@ class ToolEventBase(BaseModel):
     call_id: str
     name: str
     task_id: str = ""
+    seq: int = 0
 
 
 class ToolCalled(ToolEventBase):

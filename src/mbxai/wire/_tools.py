@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 import pydantic_core
 
+from mbxai.errors._base import ConfigurationError
+
 Effect: TypeAlias = Literal["read", "idempotent", "once"]
 """What a repeated run of a tool does: nothing, the same again, or the effect a second time."""
 
@@ -26,6 +28,8 @@ class ToolInfo:
             arguments, it is True.
         source: "local", or the name of the MCP server that has it.
         is_external: Whether the application runs it, and not this library.
+        is_trusted: Whether what it returns is as good as what the caller says.
+        may_repeat: Whether the same call may be repeated though it always gives the same result.
     """
 
     name: str
@@ -35,6 +39,57 @@ class ToolInfo:
     requires_approval: bool = False
     source: str = "local"
     is_external: bool = False
+    is_trusted: bool = False
+    may_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolQuestion:
+    """What a tool must be told by a person before it can go on.
+
+    Attributes:
+        message: What is asked, for the person.
+        kind: "form" asks for values, "url" asks the person to visit an address.
+        schema: JSON Schema of the values of a form: an object of plain fields. Empty for "url".
+        url: The address; never opened by itself. Empty for "form".
+        source: Name of the MCP server that asks.
+        state: Opaque text by which the same call goes on; empty where the asker waits for the
+            answer itself.
+    """
+
+    message: str
+    kind: Literal["form", "url"] = "form"
+    schema: Mapping[str, Any] = field(default_factory=dict[str, Any])  # Any: JSON Schema
+    url: str = ""
+    source: str = ""
+    state: str = field(default="", repr=False)  # holds what the person has answered before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAnswer:
+    """A person's answer to a `ToolQuestion`.
+
+    Attributes:
+        action: "accept" gives what was asked for, "decline" is a no, "cancel" is neither.
+        content: The values of a form, by field; empty for "url" and where nothing was accepted.
+        state: The question's state, as it was given.
+    """
+
+    action: Literal["accept", "decline", "cancel"]
+    content: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)  # Any: JSON
+    state: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse an action that is none.
+
+        Raises:
+            ConfigurationError: It is another word.
+        """
+        if self.action not in ("accept", "decline", "cancel"):
+            raise ConfigurationError(
+                "A ToolAnswer's action is 'accept', 'decline' or 'cancel',"
+                f" not {self.action!r:.40}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +106,9 @@ class ToolResult:
         is_cut: Whether `content` holds only the beginning of the result; `value` has all of it.
         seconds: How long the run took, retries included; 0 where nothing ran.
         attempts: How often the function was run; 0 where nothing ran.
+        question: What a person must answer before the call can go on; None for a call that is over.
+        raw: The answer of an MCP server as it came, the JSON of a `CallToolResult`, with what is
+            meant for people only; None for every other tool.
     """
 
     call_id: str
@@ -62,6 +120,8 @@ class ToolResult:
     is_cut: bool = False
     seconds: float = 0.0
     attempts: int = 0
+    question: ToolQuestion | None = None
+    raw: Mapping[str, Any] | None = field(default=None, repr=False)  # Any: JSON of the protocol
 
     def __reduce__(self) -> tuple[object, ...]:
         """Leave a value behind that cannot go to another process; what the model saw goes."""

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from support.agent_player import Player, calling, saying, task
 
 from mbxai.agent._human_models import DialogOption
-from mbxai.agent._inputs import (
+from mbxai.agent._result_models import AgentState
+from mbxai.agent.machine._inputs import (
     Continued,
     HumanAnswered,
     ModelFailed,
@@ -17,9 +18,8 @@ from mbxai.agent._inputs import (
     ToolReturned,
     ToolStarted,
 )
-from mbxai.agent._machine import advance
-from mbxai.agent._result_models import AgentState
-from mbxai.agent._snapshot import AgentSnapshot, AnswerRecord, Limits, ModelStep, ToolCall
+from mbxai.agent.machine._machine import advance
+from mbxai.agent.machine._snapshot import AgentSnapshot, AnswerRecord, Limits, ModelStep, ToolCall
 from mbxai.errors import InteractionMismatchError, InteractionNotFoundError
 
 JIRA = DialogOption(id="jira_auth", title="Jira", description="Log in")
@@ -551,4 +551,4 @@ def test_results_of_a_round_go_back_in_the_order_of_the_calls() -> None:
     )
 
     results = [m["content"] for m in player.conversation("a") if m["role"] == "tool"]
-    assert results == ["1", "2"]
+    assert [result.splitlines()[1] for result in results] == ["1", "2"]

@@ -7,15 +7,24 @@ from pydantic import BaseModel
 
 from mbxai.agent.events import (
     AnswerRejected,
+    BudgetReached,
+    ContextCompacted,
+    CredentialConcealed,
     GoalEvaluated,
+    HumanExpired,
     HumanRequested,
     HumanResolved,
     PlanChanged,
+    QuestionRefused,
+    ResponseDelta,
+    ResponseJudged,
     RunFailed,
     StateChanged,
     TaskChanged,
     ToolCalled,
     ToolEnded,
+    ToolProgressed,
+    ToolUnplanned,
     UsageAdded,
 )
 from mbxai.agent.models import (
@@ -48,8 +57,32 @@ EVENTS = {
         task_id="a", call_id="1", name="stock", arguments='{"item": 1}'
     ),
     "tool    stock failed": ToolEnded(task_id="a", call_id="1", name="stock", is_error=True),
+    "tool    stock 40% counting": ToolProgressed(
+        task_id="a", call_id="1", name="stock", message="counting", fraction=0.4
+    ),
+    "tool    stock counting": ToolProgressed(
+        task_id="a", call_id="1", name="stock", message="counting"
+    ),
+    "tool    stock is not planned, a person is asked": ToolUnplanned(
+        task_id="a", call_id="1", name="stock", asked=True
+    ),
+    "tool    stock is not planned, refused": ToolUnplanned(
+        task_id="a", call_id="1", name="stock", asked=False
+    ),
+    "asks    nobody answered in time: skip": HumanExpired(interaction_id="q", action="skip"),
+    "asks    the answer held a credential, which is kept apart": CredentialConcealed(
+        interaction_id="q", handles=("secret://q/1",)
+    ),
+    "memory  9,000 tokens are summed up": ContextCompacted(task_id="a", before_tokens=9000),
+    "quality good as it is": ResponseJudged(is_good=True),
+    "quality to be improved: too long": ResponseJudged(is_good=False, feedback="too long"),
+    "budget  max_cost_usd is 1.": BudgetReached(limit="max_cost_usd", message="max_cost_usd is 1."),
+    "": ResponseDelta(text='{"item"'),
     "asks    Which one?": HumanRequested(request=REQUEST),
     "asks    answered": HumanResolved(interaction_id="q"),
+    "asks    shop, declined: it asks for a credential": QuestionRefused(
+        source="shop", name="buy", reason="it asks for a credential"
+    ),
     "again   todo_generation: a cycle": AnswerRejected(
         step="todo_generation", problems=("a cycle",)
     ),
@@ -94,7 +127,14 @@ def test_the_outcome_has_the_answer_and_what_it_took():
         "final_response": {"item": "Lämpchen"},
         "human_interaction_requests": [],
         "error": None,
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "cost_usd": 0.0},
+        "usage": {
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "total_tokens": 0,
+            "cost_usd": 0.0,
+            "cached_tokens": 0,
+            "reasoning_tokens": 0,
+        },
     }
 
 

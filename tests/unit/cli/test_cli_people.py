@@ -100,6 +100,36 @@ def test_a_question_wants_some_text():
     assert (answer.interaction_id, answer.answer) == ("q", "blue")
 
 
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 18}},
+    "required": ["name"],
+}
+
+
+def form(schema):
+    return question().model_copy(update={"response_schema": schema})
+
+
+def test_a_form_of_several_fields_is_typed_as_json_and_asked_again_until_it_fits():
+    board = Board()
+    typist = Typist("Bo", "[1]", '{"age": 30}', '{"name": "Bo", "age": 30}')
+    answer = answer_to(form(PERSON), typist, board.console)
+    assert answer.content == {"name": "Bo", "age": 30}
+    assert "Type a JSON object of name, age; an empty line declines." in board.text
+    assert board.text.count("That is no JSON object.") == 2
+
+
+@pytest.mark.parametrize("fields", [["name"], ["name", "age"]])
+def test_an_empty_line_declines_a_form(fields):
+    board = Board()
+    schema = {**PERSON, "properties": {name: PERSON["properties"][name] for name in fields}}
+    answer = answer_to(form(schema), Typist(" "), board.console)
+    assert (answer.decision, answer.answer, answer.content) == ("decline", None, None)
+    assert "empty line declines" in board.text
+    assert answer_to(form(schema), Typist("{}", ""), Board().console) is not None
+
+
 def test_a_question_cannot_steer_the_terminal():
     board = Board()
     answer_to(question("\x1b[2JWhich?"), Typist("x"), board.console)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mbxai.mcp._http_app import HostGuard
+from mbxai.mcp.serving._http_app import HostGuard
 
 
 async def status_of(hosts: list[str], **headers: str) -> int:

@@ -3,7 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbxai.mcp._names import exposed_names
+from mbxai.mcp.registry._names import exposed_names
 
 
 def test_a_usable_name_stays_as_it_is() -> None:
@@ -50,3 +50,25 @@ def test_every_name_is_one_that_a_model_may_use_and_nobody_else_has(
     assert len(set(chosen.values())) == len(names)
     assert not set(chosen.values()) & set(taken)
     assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in chosen.values())
+
+
+def test_a_prefix_is_put_before_each_name() -> None:
+    assert exposed_names("web", ["get"], [], prefix=True) == {"get": "web__get"}
+    assert exposed_names("web", ["get"], [], prefix="w.") == {"get": "w_get"}
+    assert exposed_names("web", ["get"], ["w_get"], prefix="w_") == {"get": "web__get"}
+    clash = exposed_names("web", ["get"], ["web__get"], prefix=True)["get"]
+    assert re.fullmatch(r"get_[0-9a-f]{8}", clash)
+
+
+def test_hidden_characters_are_no_part_of_a_name() -> None:
+    assert exposed_names("s", ["re\u200bad"], []) == {"re\u200bad": "read"}
+    both = exposed_names("s", ["re\u200bad", "read"], [])
+    assert both == {"read": "read", "re\u200bad": "s__read"}
+
+
+def test_a_tool_keeps_its_name_as_long_as_nobody_else_has_it() -> None:
+    known = {"get": "b__get"}
+    assert exposed_names("b", ["get", "put"], [], known=known) == {"get": "b__get", "put": "put"}
+    assert exposed_names("b", ["get"], ["b__get"], known=known) == {"get": "get"}
+    # A new tool does not push an old one aside.
+    assert exposed_names("b", ["a", "x"], [], known={"x": "a"})["a"] != "a"

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mbxai.mcp._repairs import mended
+from mbxai.mcp.connection._repairs import mended
 
 GOOD = {"name": "good", "inputSchema": {"type": "object"}}
 OLD, NEW = "2025-11-25", "2026-07-28"
@@ -66,4 +66,15 @@ def test_a_request_of_the_server_is_no_result_to_mend() -> None:
 
 def test_other_methods_are_left_alone() -> None:
     result = {"anything": 1}
-    assert mended("resources/list", OLD, result) is result
+    assert mended("completion/complete", OLD, result) is result
+
+
+def test_a_malformed_entry_of_any_list_is_left_out() -> None:
+    good = {"uri": "test://a", "name": "a"}
+    result = mended("resources/list", OLD, {"resources": [good, {"uri": 5}], "nextCursor": 7})
+    assert result == {"resources": [good]}
+
+
+def test_what_must_fit_and_cannot_be_mended_is_an_error() -> None:
+    with pytest.raises(ValueError, match="none of the protocol"):
+        mended("resources/read", OLD, {"contents": 5}, must_fit=True)

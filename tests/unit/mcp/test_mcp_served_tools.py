@@ -4,7 +4,7 @@ import pytest
 
 from mbxai.errors import ToolError
 from mbxai.mcp import MCPServer
-from mbxai.mcp._served_tools import ServedTools, structured_part, tool_schema
+from mbxai.mcp.serving._served_tools import ServedTools, structured_part, tool_schema
 from mbxai.tools import Tool
 
 

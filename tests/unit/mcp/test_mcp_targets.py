@@ -4,7 +4,7 @@ import pytest
 
 from mbxai._redaction import redact
 from mbxai.errors import ConfigurationError
-from mbxai.mcp._targets import ServerTarget, endpoints, read_target
+from mbxai.mcp.connection._targets import ServerTarget, endpoints, read_target
 
 
 def target(base_url: str | None = None, **given: Any) -> ServerTarget:
@@ -79,6 +79,12 @@ def test_a_token_becomes_a_header_and_is_not_shown() -> None:
         ({"base_url": "http://h", "connect_timeout": -1}, "timeout"),
         ({"base_url": "http://h", "mode": "newest"}, "mode"),
         ({"base_url": "http://h", "name": " "}, "name"),
+        ({"base_url": "http://h", "transport": "websocket"}, "transport must be one of"),
+        ({"base_url": "http://h", "token": "t", "auth": object()}, "token or auth"),
+        ({"command": ["x"], "transport": "sse"}, "auth and transport"),
+        ({"command": ["x"], "auth": object()}, "auth and transport"),
+        ({"server": "my server"}, "must be an MCPServer, not str"),
+        ({"server": object(), "command": ["x"]}, "either a URL or a command"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_opened(
@@ -86,3 +92,43 @@ def test_what_cannot_work_is_refused_before_anything_is_opened(
 ) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         target(**given)
+
+
+@pytest.mark.parametrize(
+    ("transport", "kinds"),
+    [("http", ["http", "http"]), ("sse", ["sse", "sse"]), ("auto", ["http", "http", "sse"])],
+)
+def test_the_transport_says_which_ways_are_tried(transport: str, kinds: list[str]) -> None:
+    ways = endpoints(target("http://localhost:8000", transport=transport))
+    assert [way.kind for way in ways] == kinds
+
+
+def test_a_pinned_version_is_spoken_and_nothing_else() -> None:
+    ways = endpoints(target(command=["server"], mode="2026-07-28"))
+    assert [way.mode for way in ways] == ["2026-07-28"]
+
+
+def test_an_object_is_a_server_of_this_process() -> None:
+    class Server:
+        def create_initialization_options(self) -> None: ...
+
+    ways = endpoints(target(server=Server()))
+    assert [(way.kind, way.label) for way in ways] == [("memory", "in-process Server")]
+
+
+@pytest.mark.parametrize("name", ["local", " Local"])
+def test_a_server_is_not_called_what_our_own_tools_are(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be called"):
+        target(name=name, command=["server"])
+
+
+def test_keys_in_the_query_of_a_url_are_shown_nowhere() -> None:
+    made = target("https://example.com/mcp?tavilyApiKey=SECRET42&project=0123456789abcdef&lang=en")
+    assert "SECRET42" not in repr(made)
+    shown = redact("to ?tavilyApiKey=SECRET42&project=0123456789abcdef&lang=en")
+    assert shown == "to ?tavilyApiKey=[redacted]&project=[redacted]&lang=en"
+
+
+def test_a_key_in_a_url_is_known_however_it_is_written() -> None:
+    target("https://example.com/mcp?my_key=qux%2Fquux%3D%3D7")
+    assert "quux" not in redact("key qux%2Fquux%3D%3D7, or qux/quux==7")

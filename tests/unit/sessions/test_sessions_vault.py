@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import html
 import io
 import json
 import logging
@@ -78,6 +79,15 @@ DISGUISES = {
     "basic": "Basic " + base64.b64encode(b"user:" + CANARY.encode()).decode(),
     "basic 2": "Basic " + base64.b64encode(b"me:" + CANARY.encode() + b"tail").decode(),
     "basic 3": "Basic " + base64.b64encode(b"you:" + CANARY.encode() + b"?").decode(),
+    "base64 in lines": base64.encodebytes(b"x" * 50 + CANARY.encode() + b"y" * 90).decode().strip(),
+    "base64 in lines in json": json.dumps(
+        base64.encodebytes(b"x" * 50 + CANARY.encode()).decode().strip()
+    ),
+    "base64 twice": base64.b64encode(base64.b64encode(b"me:" + CANARY.encode())).decode(),
+    "hexadecimal": CANARY.encode().hex(),
+    "hexadecimal in capitals": CANARY.encode().hex().upper(),
+    "html": html.escape(CANARY),
+    "json with escaped slashes": json.dumps(CANARY).replace("/", "\\/"),
 }
 
 
@@ -90,6 +100,20 @@ def test_value_is_found_in_disguise(name):
     needles = [CANARY, quote_plus(CANARY), "cAn4ry", json.dumps(CANARY)[1:-1]]
     core = base64.b64encode(CANARY.encode()).decode()[4:20]
     assert not [needle for needle in (*needles, core) if needle in text]
+
+
+def test_a_short_value_is_found_as_a_whole_part_of_what_base64_says():
+    vault = vault_with("4711")
+    basic = base64.b64encode(b"bo:4711").decode()
+    assert vault.scrub("a", f"Basic {basic}") == f"Basic {HANDLE}"
+    assert HANDLE in vault.scrub("a", json.dumps({"x": f"first\n{basic}"}))
+    other = base64.b64encode(b"bo:147110").decode()
+    assert vault.scrub("a", f"Basic {other} authentication") == f"Basic {other} authentication"
+
+
+def test_a_handle_in_base64_is_no_secret():
+    text = base64.b64encode(HANDLE.encode()).decode()
+    assert vault_with().scrub("a", text) == text
 
 
 def test_other_sessions_text_is_left_alone():

@@ -13,7 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, create_model
 
-from mbxai.agent._drafts import EvaluationDraft, RequirementDraft, TodoDraft, ToolAnalysisDraft
+from mbxai.agent.machine._drafts import (
+    EvaluationDraft,
+    RequirementDraft,
+    TodoDraft,
+    ToolAnalysisDraft,
+)
 from mbxai.testing._sampler import Sampler, UnsatisfiableError
 from mbxai.testing._schema_check import SchemaCheck
 from mbxai.testing._schema_merge import merged

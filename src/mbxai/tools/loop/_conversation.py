@@ -28,6 +28,7 @@ from mbxai.wire import (
     call_digest,
     sendable_param,
     sum_usages,
+    with_preamble,
     with_unique_call_ids,
 )
 
@@ -57,6 +58,7 @@ class Conversation:
         *,
         model: str | None = None,
         options: ToolLoopOptions | None = None,
+        preamble: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with the caller's messages.
@@ -67,6 +69,8 @@ class Conversation:
             params: The caller's other parameters, without `tools`.
             model: Which model; None means the client's own.
             options: Bounds of the conversation.
+            preamble: Said to the model as a system message in each request; it is no part of the
+                conversation, so that one which is taken up later does not say it twice.
             clock: Returns seconds.
         """
         bounds = options or {}
@@ -81,6 +85,7 @@ class Conversation:
         self.offer = offer
         self._params = dict(params)
         self._model = model
+        self._preamble = preamble
         self._max_rounds = bounds.get("max_rounds", MAX_ROUNDS)
         self._max_repeats = bounds.get("max_repeats", MAX_REPEATS)
         self._repeats = RepeatGuard(self._max_repeats) if self._max_repeats is not None else None
@@ -160,7 +165,8 @@ class Conversation:
             BudgetExceededError: The budget allows no further call.
         """
         self._check_budget("model")
-        request: dict[str, Any] = {**self._params, "messages": list(self.messages)}
+        messages = with_preamble(self.messages, self._preamble)
+        request: dict[str, Any] = {**self._params, "messages": messages}
         if self._model is not None:
             request["model"] = self._model
         return request

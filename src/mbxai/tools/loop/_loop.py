@@ -186,6 +186,8 @@ def _context_of(options: ToolLoopOptions) -> ToolContext[Any]:
         deps=options.get("deps", context.deps),
         secrets=options.get("secrets") or context.secrets,
         idempotency_key=context.idempotency_key or uuid4().hex,
+        can_pause=False,  # the model goes on at once, and nobody would call again with an answer
+        answer=None,
     )
 
 

@@ -72,7 +72,7 @@ async def judge(
     if stale:
         # A person has spoken, of something else: nobody but a person may go on from here.
         return Verdict("wait", stale=stale)
-    if not await _needs_approval(tool, ready, clean):
+    if not await needs_approval(tool, ready, clean):
         return Verdict("run")
     if approve is None:
         return Verdict("wait")
@@ -100,7 +100,14 @@ def takes_context(approve: Approver) -> bool:
     return True
 
 
-async def _needs_approval(tool: Tool, ready: Prepared, clean: Cleaner) -> bool:
+async def needs_approval(tool: Tool, ready: Prepared, clean: Cleaner) -> bool:
+    """Say whether a person must agree to a call; if the tool's rule fails, one must.
+
+    Args:
+        tool: The tool.
+        ready: The call as it would be run.
+        clean: Knows whether a traceback may be shown.
+    """
     rule = tool.requires_approval
     if not callable(rule):
         return rule is not False

@@ -7,7 +7,7 @@ What was cut off is never completed: nobody knows what was to come.
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import pydantic_core
@@ -70,6 +70,17 @@ def read_arguments(arguments: str) -> tuple[dict[str, Any], str]:  # Any: JSON o
         raise ToolArgumentError("The arguments are not valid JSON (a number is too large).")
     read = cast("dict[str, Any]", value)
     return read, arguments if is_proper else pydantic_core.to_json(read).decode()
+
+
+def as_text(arguments: str | Mapping[str, object]) -> str:
+    """Return arguments as a model would write them.
+
+    Args:
+        arguments: JSON text, which stays as it is, or the object.
+    """
+    if isinstance(arguments, str):
+        return arguments
+    return pydantic_core.to_json(arguments).decode()
 
 
 def mended(arguments: str) -> str:

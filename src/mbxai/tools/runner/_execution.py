@@ -15,10 +15,16 @@ from mbxai.tools._context import ToolContext
 from mbxai.tools._tool import Tool
 from mbxai.tools.runner._attempt import Attempt, Outcome
 from mbxai.tools.runner._cleaning import Cleaner
-from mbxai.tools.runner._failures import advice_text, failure, failure_text, leaves_of
-from mbxai.tools.runner._prepare import Prepared, with_context
+from mbxai.tools.runner._failures import (
+    FailedRunError,
+    advice_text,
+    failure,
+    failure_text,
+    leaves_of,
+)
+from mbxai.tools.runner._prepare import Prepared, contexts_of
 from mbxai.tools.runner._progress import RunControl, ToolListener
-from mbxai.tools.runner._results import Shown, finished
+from mbxai.tools.runner._results import Shown, finished, tool_result
 from mbxai.tools.runner._threads import StrayTasks, in_thread
 from mbxai.tools.schema._signature import AnyFunction
 from mbxai.wire import ToolResult
@@ -104,7 +110,9 @@ class Execution:
         return await self._result(tool, ready, outcome, clean, took)
 
     def seconds_for(self, tool: Tool) -> float | None:
-        """Return the time of one run of a tool."""
+        """Return the time of one run of a tool; None for one that keeps its time itself."""
+        if tool.keeps_own_time:
+            return None
         return self.timeout if tool.timeout is None else tool.timeout
 
     async def _attempt(
@@ -118,8 +126,9 @@ class Execution:
     ) -> Outcome:
         function = cast("AnyFunction", tool.function)
         control = RunControl(ready.call.id, tool.name, watch.listener, clean, watch.begun)
-        values = with_context(tool, ready.values, context, control)
-        positional, keywords = tool.signature.bind(values) if tool.signature else ([], values)
+        contexts = contexts_of(tool, context, control)
+        signature, values = tool.signature, ready.values
+        positional, keywords = signature.bind(values, contexts) if signature else ([], values)
         attempt = Attempt(
             function=function,
             call=partial(function, *positional, **keywords),
@@ -186,8 +195,12 @@ class Execution:
         interrupt = next((leaf for leaf in leaves if isinstance(leaf, KeyboardInterrupt)), None)
         if interrupt is not None:
             raise interrupt
-        if len(leaves) == 1 and isinstance(leaves[0], ToolRetry):
-            return failure(ready.call, advice_text(leaves[0], clean)), None
+        only = leaves[0] if len(leaves) == 1 else None
+        if isinstance(only, ToolRetry):
+            return failure(ready.call, advice_text(only, clean)), None
+        if isinstance(only, FailedRunError):
+            told = tool_result(ready.call, only.result, tool.max_result_bytes, clean)
+            return replace(told, is_error=True), only.__cause__ or only
         logger.warning(
             "Tool %s failed (%s)",
             tool.name,

@@ -17,6 +17,22 @@ _MAX_LEAVES: Final = 3
 _USER_INFO: Final = re.compile(r"(://[^\s/?#:@]*):[^\s/?#]*@")
 
 
+class FailedRunError(Exception):
+    """Raised by a tool of this library that failed and has a result that tells of it.
+
+    It is a failure like any other: repeated where the tool may be, and what ends a conversation
+    with `on_error="raise"`; there, the cause counts, if there is one.
+
+    Attributes:
+        result: What the model is told after the last run.
+    """
+
+    def __init__(self, result: ToolResult) -> None:
+        """Keep the result."""
+        super().__init__("the tool said that it failed")
+        self.result = result
+
+
 def failure(call: ToolCall, content: str) -> ToolResult:
     """Return a result that tells of a failure.
 

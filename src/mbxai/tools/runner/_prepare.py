@@ -80,6 +80,14 @@ def inject(
     Returns:
         What the model is told if one is missing; None if all is there.
     """
+    for parameter in _injected(tool, "context"):
+        if not _takes(parameter, context) and not _may_miss(parameter):
+            wanted = parameter.injection.context_type.__name__ if parameter.injection else ""
+            return failure(
+                ready.call,
+                f"{tool.name} asks for a {wanted}, which is not there where it is run now. Nothing"
+                " was run.",
+            )
     for parameter in _injected(tool, "secret"):
         name = parameter.injection.secret_name if parameter.injection else ""
         try:
@@ -98,21 +106,24 @@ def inject(
     return None
 
 
-def with_context(
-    tool: Tool, values: dict[str, Any], context: ToolContext[Any], control: RunControl
-) -> dict[str, Any]:  # Any: the function's own types
-    """Return values with the context of one run added where the function asks for it.
+def contexts_of(
+    tool: Tool, context: ToolContext[Any], control: RunControl
+) -> dict[str, ToolContext[Any] | None]:
+    """Return the context of one run, by the names of the parameters that ask for it.
 
     Args:
         tool: The tool.
-        values: Values by parameter name; they are not changed.
         context: What surrounds the run.
         control: What the context's methods speak to.
     """
-    names = [parameter.name for parameter in _injected(tool, "context")]
-    if not names:
-        return values
-    return {**values, **dict.fromkeys(names, replace(context, _run=control))}
+    wanting = _injected(tool, "context")
+    if not wanting:
+        return {}
+    own = replace(context, _run=control)
+    given = {p.name: own if _takes(p, context) else None for p in wanting}
+    # A default of its own is as good as None.
+    left_out = {p.name for p in wanting if given[p.name] is None and not p.is_required}
+    return {name: own for name, own in given.items() if name not in left_out}
 
 
 def context_for(
@@ -141,6 +152,16 @@ def takes_injections(tool: Tool) -> bool:
     """Whether the tool's function asks for a context or a secret."""
     parameters = tool.signature.parameters if tool.signature is not None else ()
     return any(parameter.injection is not None for parameter in parameters)
+
+
+def _takes(parameter: Parameter, context: ToolContext[Any]) -> bool:
+    return parameter.injection is not None and isinstance(context, parameter.injection.context_type)
+
+
+def _may_miss(parameter: Parameter) -> bool:
+    """Whether a function can do without a context of its kind."""
+    nullable = parameter.injection is not None and parameter.injection.nullable
+    return nullable or not parameter.is_required
 
 
 def _injected(tool: Tool, kind: str) -> list[Parameter]:

@@ -44,6 +44,7 @@ class RunControl:
 
     __slots__ = (
         *("_begun", "_call_id", "_clean", "_ended", "_listener", "_loop", "_name", "_stopped"),
+        "_waiting",
         "is_begun",
     )
 
@@ -72,6 +73,7 @@ class RunControl:
         self._loop = asyncio.get_running_loop()
         self._stopped = False
         self._ended = False
+        self._waiting: list[Callable[[], object]] = []
         self.is_begun: bool = False
 
     def begin(self) -> None:
@@ -88,6 +90,26 @@ class RunControl:
     def stop(self) -> None:
         """Tell the function that nobody waits for it any more."""
         self._stopped = True
+        for give_up in tuple(self._waiting):
+            give_up()
+
+    def on_stop(self, give_up: Callable[[], object]) -> None:
+        """Call something once nobody waits for the function any more; from the function's thread.
+
+        Args:
+            give_up: Called from any thread, perhaps twice; at once if it is so already.
+        """
+        self._waiting.append(give_up)
+        if self._stopped:  # perhaps between the two lines
+            give_up()
+
+    def no_longer_on_stop(self, give_up: Callable[[], object]) -> None:
+        """Forget what `on_stop` was given; from the function's thread.
+
+        Args:
+            give_up: What it was given.
+        """
+        self._waiting.remove(give_up)
 
     def end(self) -> None:
         """Let no more progress through; called on the event loop."""

@@ -5,7 +5,7 @@ Pure: no thread, no loop, no tool is run here. Large values are safe to be read 
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mbxai.tools._call import ToolCall
@@ -106,6 +106,8 @@ def finished(
         clean: Takes credentials out of a text.
         took: Seconds and runs that it took.
     """
+    if isinstance(value, ToolResult) and value.question is not None:
+        return _waiting(call, value, clean, took)
     # First cleaned, then cut: half a secret at the cut would not be recognised.
     text, length = clean(shown.text), shown.length
     if length != len(shown.text):
@@ -124,8 +126,25 @@ def finished(
         content=content,
         is_error=shown.is_error,
         value=value.value if isinstance(value, ToolResult) else value,
+        raw=value.raw if isinstance(value, ToolResult) else None,
         parts=tuple(parts),
         is_cut=shown.is_cut or is_cut or content is not text,
+        seconds=took[0],
+        attempts=took[1],
+    )
+
+
+def _waiting(
+    call: ToolCall, value: ToolResult, clean: Scrubber, took: tuple[float, int]
+) -> ToolResult:
+    """A result that waits for a person: nothing of it is cut, or the call could not go on."""
+    question = value.question and replace(value.question, message=clean(value.question.message))
+    return replace(
+        value,
+        call_id=call.id,
+        name=call.name,
+        content=sendable(clean(value.content)),
+        question=question,
         seconds=took[0],
         attempts=took[1],
     )

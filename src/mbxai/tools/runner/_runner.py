@@ -20,7 +20,7 @@ from mbxai.tools._call import PendingCall, ToolApproval, ToolCall
 from mbxai.tools._context import Secret, ToolContext
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._tool import Tool
-from mbxai.tools.runner._approval import Approver, judge, takes_context
+from mbxai.tools.runner._approval import Approver, judge, needs_approval, takes_context
 from mbxai.tools.runner._cleaning import Cleaner, Scrubber
 from mbxai.tools.runner._execution import Execution, Watch, execution_error
 from mbxai.tools.runner._failures import cut, failure, failure_text
@@ -57,6 +57,7 @@ TOOL_TIMEOUT: Final = 600.0
 """Seconds for one run of a tool that names no time of its own."""
 
 _NOBODYS: Final = ToolContext[Any]()
+_HANDLE: Final = "secret://"
 _MAX_NAMES_SHOWN: Final = 50
 _MAX_NAME_CHARS: Final = 64
 _MAX_REASON_CHARS: Final = 1_000
@@ -228,6 +229,25 @@ class ToolRunner:
         # Only calls of a round wait.
         return cast("ToolResult", await self._settle(call, context, terms))
 
+    async def needs_approval(self, call: ToolCall) -> bool:
+        """Say whether a person must agree to a call before it is given to `run`.
+
+        Args:
+            call: What the model wants.
+        """
+        tool = self._registry.get(call.name)
+        if tool is None or tool.requires_approval is False:
+            return False
+        if tool.requires_approval is True:
+            return True
+        clean = Cleaner(call.name)
+        ready = await prepared(tool, call, clean)
+        if isinstance(ready, Prepared):
+            return await needs_approval(tool, ready, clean)
+        # Nothing will be run, unless the arguments are others by then: a hook may change them, and
+        # a handle gives way to the value it stands for.
+        return self._before_call is not None or _HANDLE in call.arguments
+
     async def aclose(self) -> None:
         """Cancel functions that were left behind and still run; waits at most a second."""
         await self._execution.strays.aclose()
@@ -378,6 +398,9 @@ class ToolRunner:
         _tell_end(result, terms, clean)
 
     def _unknown_tool(self, name: str) -> str:
+        refusal = self._registry.refusal(name)
+        if refusal:
+            return f"{name} was not run: {refusal}."
         known = self._registry.names()
         name = cut(name, _MAX_NAME_CHARS)
         near = difflib.get_close_matches(name, known)

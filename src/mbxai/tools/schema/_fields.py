@@ -152,7 +152,7 @@ def _reader(
     config = ConfigDict(extra="allow" if extra else "forbid", hide_input_in_errors=True)
     definitions: dict[str, Any] = {name: field.definition for name, field in fields.items()}
     model = create_model("Arguments", __config__=config, **definitions)
-    named = {parameter.name for parameter in parameters if not parameter.is_variadic}
+    named = {parameter.name for parameter in parameters if not _is_apart(parameter)}
     return FieldReader(
         schema={} if lenient else _schema_of(model, extra),
         model=model,
@@ -166,6 +166,13 @@ def _reader(
         wire_names=wire_names,
         strict=not lenient,
     )
+
+
+def _is_apart(parameter: Parameter) -> bool:
+    """Whether an argument of the same name is something else, which lands in `**options`."""
+    is_context = parameter.injection is not None and parameter.injection.kind == "context"
+    only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+    return parameter.is_variadic or (is_context and only)
 
 
 def field_description(info: FieldInfo) -> str | None:

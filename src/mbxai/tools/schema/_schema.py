@@ -4,7 +4,7 @@ Made once, at registration. What a provider gets to see of the schema is made in
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -84,20 +84,28 @@ class FunctionSignature:
         problems = found.errors(include_url=False, include_context=False, include_input=False)
         raise ToolArgumentError(argument_problems(problems))
 
-    def bind(self, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def bind(
+        self, values: dict[str, Any], contexts: Mapping[str, Any] | None = None
+    ) -> tuple[list[Any], dict[str, Any]]:
         """Split values into positional and keyword arguments, as the function wants them.
 
         Args:
-            values: Values by parameter name, injected ones included.
+            values: Values by parameter name, injected secrets included.
+            contexts: Contexts by parameter name. A positional-only one may have the name of an
+                argument that lands in `**options`.
 
         Returns:
             Positional-only arguments, and all others by name.
         """
-        keywords = dict(values)
+        keywords, own = dict(values), dict(contexts or {})
         only = [p for p in self.parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
-        last = max((i for i, p in enumerate(only) if p.name in values), default=-1)
-        positional = [keywords.pop(p.name, p.default) for p in only[: last + 1]]
-        return positional, keywords
+        given = values.keys() | own.keys()
+        last = max((i for i, p in enumerate(only) if p.name in given), default=-1)
+        positional = [
+            own.pop(p.name) if p.name in own else keywords.pop(p.name, p.default)
+            for p in only[: last + 1]
+        ]
+        return positional, {**keywords, **own}
 
 
 def read_signature(

@@ -35,11 +35,13 @@ class Injection:
         kind: What it is filled with.
         secret_name: Name of the credential; empty for a context.
         nullable: Whether the parameter takes None where there is no value.
+        context_type: Which context it takes; some callers give more than the plain one.
     """
 
     kind: Literal["context", "secret"]
     secret_name: str = ""
     nullable: bool = False
+    context_type: type[ToolContext[Any]] = ToolContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +256,8 @@ def _injection(annotation: Any, name: str, *, nullable: bool = False) -> Injecti
         return None
     if annotation is Secret:
         return Injection(kind="secret", secret_name=name, nullable=nullable)
-    if annotation is ToolContext or origin is ToolContext:
-        return Injection(kind="context", nullable=nullable)
+    kind = origin or annotation
+    if inspect.isclass(kind) and issubclass(kind, ToolContext):
+        wanted = cast("type[ToolContext[Any]]", kind)
+        return Injection(kind="context", nullable=nullable, context_type=wanted)
     return None

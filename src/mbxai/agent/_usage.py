@@ -1,0 +1,52 @@
+"""Tokens and cost of what any client gave, as the agent counts them. Pure."""
+
+from mbxai.agent._result_models import TokenUsage
+from mbxai.errors import OutputError
+from mbxai.wire import ChatCompletion, Usage
+
+
+def usage_of(completion: object) -> TokenUsage:
+    """Return a completion's tokens and cost; zeros where the client gives none.
+
+    Args:
+        completion: A completion of any client.
+
+    Returns:
+        Its usage, with that of the answers before it that did not fit, if its call had any.
+    """
+    if isinstance(completion, ChatCompletion):
+        total: object = completion.total_usage
+        return _counted(total) if isinstance(total, Usage) else TokenUsage()
+    usage = getattr(completion, "usage", None)
+    counts = {
+        name: value
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+        if isinstance(value := getattr(usage, name, None), int)
+    }
+    return TokenUsage(**counts)
+
+
+def usage_of_error(error: OutputError) -> TokenUsage:
+    """Return what the answers took that did not fit.
+
+    Args:
+        error: What the client raised.
+
+    Returns:
+        The usage of every answer of the call; zeros where no answer came.
+    """
+    if error.total_usage is not None:
+        return _counted(error.total_usage)
+    return sum(map(usage_of, error.completions), start=TokenUsage())
+
+
+def _counted(usage: Usage) -> TokenUsage:
+    prompt, answer = usage.prompt_tokens_details, usage.completion_tokens_details
+    return TokenUsage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.total_tokens,
+        cost_usd=usage.cost or 0.0,
+        cached_tokens=(prompt.cached_tokens if prompt else None) or 0,
+        reasoning_tokens=(answer.reasoning_tokens if answer else None) or 0,
+    )

@@ -1,0 +1,3 @@
+"""Runs a session: makes the machine's calls, gives it their outcomes, saves."""
+
+__all__: list[str] = []
