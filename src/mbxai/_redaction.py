@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import threading
-from collections import Counter
+from collections import Counter, deque
 from typing import Final
 
 MASK: Final = "[redacted]"
@@ -48,18 +48,19 @@ class _KnownSecrets:
         self._values: Counter[str] = Counter()
         self._pattern: re.Pattern[str] | None = None
         self._stale = False
+        self._removed: deque[str] = deque()
 
     def add(self, value: str) -> None:
         with self._lock:
             self._values[value] += 1
             self._stale = True
+            self._take_out_removed()
 
     def remove(self, value: str) -> None:
-        with self._lock:
-            self._values[value] -= 1
-            if self._values[value] <= 0:
-                del self._values[value]
-            self._stale = True
+        # Finalizers come here, in the middle of anything that allocates, so also inside `_compile`:
+        # whoever waits for the lock here could wait for itself.
+        self._removed.append(value)
+        self._stale = True
 
     def mask(self, text: str) -> str:
         if self._stale:
@@ -69,11 +70,19 @@ class _KnownSecrets:
 
     def _compile(self) -> None:
         with self._lock:
+            self._take_out_removed()
             # Longest first, so that a secret inside another does not leave the rest standing.
             ordered = sorted(self._values, key=len, reverse=True)
             texts = "|".join(re.escape(known) for known in ordered)
             self._pattern = re.compile(texts) if texts else None
-            self._stale = False
+            self._stale = bool(self._removed)
+
+    def _take_out_removed(self) -> None:
+        while self._removed:
+            value = self._removed.popleft()
+            self._values[value] -= 1
+            if self._values[value] <= 0:
+                del self._values[value]
 
     def renew_lock(self) -> None:
         """Replace the lock in a fork child, where another thread may have held it for ever."""

@@ -124,9 +124,11 @@ def keep_only_add(registry: ToolRegistry) -> None:
 
 
 def results(fake: FakeOpenRouter) -> set[str]:
-    """What tools told the model."""
+    """What tools told the model, without the marks around data."""
     messages = [m for request in fake.requests() for m in request.json["messages"]]
-    return {m["content"] for m in messages if m["role"] == "tool"}
+    marked = [m["content"].splitlines() for m in messages if m["role"] == "tool"]
+    assert all(lines[0].startswith("<data-") for lines in marked), marked
+    return {"\n".join(lines[1:-1]) for lines in marked}
 
 
 async def test_an_awaited_agent_uses_the_servers_of_a_blocking_client(fake: FakeOpenRouter) -> None:

@@ -1,8 +1,12 @@
+import gc
 import logging
+import threading
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
-from mbxai._redaction import get_logger, redact, register_secret, shaped_secrets
+from mbxai._redaction import forget_secret, get_logger, redact, register_secret, shaped_secrets
 
 
 @pytest.mark.parametrize(
@@ -101,3 +105,36 @@ def test_a_handler_that_formats_the_exception_itself_has_none_to_format() -> Non
 
     assert seen[0].exc_info is None
     assert "RuntimeError: 401 for [redacted]" in str(seen[0].exc_text)
+
+
+@pytest.fixture
+def eager_collector() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.usefixtures("eager_collector")
+def test_a_finalizer_may_forget_a_secret_in_the_middle_of_a_look_for_one():
+    class Owner:
+        def __init__(self, secret: str) -> None:
+            self.itself = self  # so that only the collector frees it, whenever it likes
+            register_secret(secret)
+            weakref.finalize(self, forget_secret, secret)
+
+    def look() -> None:
+        for number in range(200):
+            Owner(f"secret-of-owner-{number}")
+            register_secret(f"kept-{number}-secret")
+            texts.append(redact(f"it is kept-{number}-secret"))
+
+    texts: list[str] = []
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(20)
+
+    assert not thread.is_alive(), "it waits for itself"
+    assert texts == ["it is [redacted]"] * 200
+    gc.collect()
+    assert redact("secret-of-owner-7") == "secret-of-owner-7"
