@@ -148,6 +148,17 @@ def test_arguments_of_tools_are_shown_only_to_a_plan_that_may_fill_them_in() -> 
     assert "tool_call" not in stepwise[0]
 
 
+@pytest.mark.parametrize("limits", [Limits(), MERGED], ids=["stepwise", "merged"])
+def test_a_plan_may_ask_people_only_where_there_are_any(limits: Limits) -> None:
+    asking = ListeningPlayer([task("a")], limits=limits, human_in_loop=True).start().run()
+    alone = ListeningPlayer([task("a")], limits=limits).start().run()
+    plan = ModelStep.PLANNING if limits is MERGED else ModelStep.PLAN
+
+    assert "A task may ask a person" in asking.texts(plan)[0]
+    assert "A task may ask a person" not in alone.texts(plan)[0]
+    assert "A task may ask a person" not in asking.texts(ModelStep.TASK)[0]
+
+
 def test_arguments_too_long_to_be_shown_are_not_to_be_filled_in() -> None:
     wide = {"properties": {f"field{number}": {"type": "string"} for number in range(200)}}
     tool = ToolInfo(name="wide", description="Takes much.", parameters=wide)

@@ -116,6 +116,7 @@ _FILL_IN = (
     "If one tool call does a task and all its arguments are known now, fill in tool_call; else it "
     "is null."
 )
+_ASK = "A task may ask a person for what only a person can say; do not guess that."
 _PLANS = (ModelStep.PLAN, ModelStep.PLANNING)
 _MAX_PARAMETERS_CHARS: Final = 2_000
 _RESULTS_CHARS: Final = 200_000
@@ -210,6 +211,8 @@ def _instruction(snapshot: AgentSnapshot, call: ModelCall) -> str:
         lines.append(_REPLAN)
     if _may_fill_in(snapshot, call):
         lines.append(_FILL_IN)
+    if call.step in _PLANS and snapshot.human_in_loop:
+        lines.append(_ASK)
     return " ".join(lines)
 
 
