@@ -84,6 +84,16 @@ def redis_url() -> Iterator[str]:
 
 
 @contextmanager
+def own_redis(port: int, folder: str, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A Redis server of a test's own, which it may kill; started again it has its data."""
+    binary = program("redis-server")
+    durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+    command = [binary, "--port", str(port), "--dir", folder, *durable, *options]
+    with _running(command, port) as server:
+        yield server
+
+
+@contextmanager
 def postgres_url() -> Iterator[str]:
     """The URL of a Postgres server: POSTGRES_URL, or one of our own."""
     if url := os.environ.get("POSTGRES_URL"):
@@ -120,7 +130,7 @@ def _unprivileged(folder: str) -> list[str]:
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def _running(command: list[str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             deadline = time.monotonic() + START_SECONDS
@@ -128,7 +138,7 @@ def _running(command: list[str], port: int) -> Iterator[None]:
                 if server.poll() is not None or time.monotonic() > deadline:
                     pytest.fail(f"{command[0]} did not start (exit code {server.returncode})")
                 time.sleep(0.05)
-            yield
+            yield server
         finally:
             server.terminate()
             try:

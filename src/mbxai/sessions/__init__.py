@@ -2,6 +2,7 @@
 
 from mbxai.sessions._adapter import HandlerSessionStore, as_store
 from mbxai.sessions._memory import InMemorySessionStore
+from mbxai.sessions._redis import RedisSessionStore
 from mbxai.sessions._sqlite import SQLiteSessionStore
 from mbxai.sessions._store import SessionRecord, SessionStore
 from mbxai.sessions._vault import (
@@ -18,6 +19,7 @@ __all__ = [
     "HandlerSessionStore",
     "InMemorySessionHandler",
     "InMemorySessionStore",
+    "RedisSessionStore",
     "SQLiteSessionStore",
     "SessionHandler",
     "SessionRecord",
