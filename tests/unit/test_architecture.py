@@ -20,7 +20,7 @@ PACKAGES = [name for name in MODULES if (SRC / name.replace(".", "/") / "__init_
 # Imports run downwards only, to a lower number or within a part. The agent is apart: of the
 # floors below it, it knows only what travels and where sessions live.
 GROUND = {"errors", "_types", "_version", "_settings", "_redaction", "_telemetry"}
-GROUND |= {"portal", "_portal_guard", "_portal_loop"}
+GROUND |= {"portal", "_portal_guard", "_portal_loop", "_cancellation", "_fork_lock"}
 FLOORS = {
     "wire": 1,
     "openrouter": 2,

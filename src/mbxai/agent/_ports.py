@@ -5,13 +5,14 @@ own object with `parse` alone, blocking or not.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import anyio.to_thread
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from mbxai._redaction import redact
 from mbxai.agent._result_models import Result, TokenUsage
@@ -215,30 +216,25 @@ class ClientPort:
         Raises:
             OpenRouterError: As for `structured`; also if the stream broke off, whatever came.
         """
-        told = with_preamble(messages, self._preamble())
-        manager: Any = None  # Any: the client's own
-        if self._open_stream is not None:
-            manager = self._open_stream(messages=told, response_format=wanted)
-        if not hasattr(manager, "__aenter__"):
+        manager = self._stream_manager(messages, wanted)
+        if manager is None:
             return await self.structured(messages, wanted)
         is_open = False
         try:
-            async with manager as stream:
-                is_open = True
-                async with aclosing(stream.text_stream) as texts:
-                    async for text in texts:
-                        on_text(text)
-                return self._typed_reply(await stream.get_final_completion(), wanted)
+            with self._translated("stream"):
+                async with manager as stream:
+                    is_open = True
+                    async with aclosing(stream.text_stream) as texts:
+                        async for text in texts:
+                            on_text(text)
+                    completion = await stream.get_final_completion()
+            return self._typed_reply(completion, wanted)
         except (BadRequestError, NotFoundError, InvalidResponseError):
             if is_open:
                 raise
             reply = await self.structured(messages, wanted)
             self._open_stream = None  # else each answer would be asked for twice
             return reply
-        except MBXAIError:
-            raise
-        except Exception as error:  # the user's own client runs here
-            raise self._foreign("stream", error) from error
 
     async def message(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolDefinition]
@@ -275,17 +271,20 @@ class ClientPort:
     def _preamble(self) -> str:
         """What the client's servers say of the use of their tools, where it may be said."""
         say = getattr(self.client, "instructions", None)
-        told: object = say() if self._tools and callable(say) else ""
+        with self._translated("instructions"):
+            told: object = say() if self._tools and callable(say) else ""
         return told if isinstance(told, str) else ""
 
     def tool_infos(self, only: Sequence[str] | None = None) -> list[ToolInfo]:
         """Return what a planner must know of the tools that may be used."""
-        infos = self._tools.tool_infos() if self._tools else []
+        with self._translated("tool_infos"):
+            infos = self._tools.tool_infos() if self._tools else []
         return [info for info in infos if only is None or info.name in only]
 
     def tool_definitions(self, only: Sequence[str] | None = None) -> list[ToolDefinition]:
         """Return the tools that may be used as they are offered to a model."""
-        return self._tools.tool_definitions(only) if self._tools else []
+        with self._translated("tool_definitions"):
+            return self._tools.tool_definitions(only) if self._tools else []
 
     async def call_tool(
         self,
@@ -335,14 +334,20 @@ class ClientPort:
                 f"parse() of {type(self.client).__name__} gave a {type(parsed).__name__}, "
                 f"not a {wanted.__name__}."
             )
-        value = parsed.model_dump(mode="json", by_alias=True)
+        try:
+            value = parsed.model_dump(mode="json", by_alias=True)
+        except PydanticSerializationError as error:  # what the caller's model makes of its fields
+            raise InvalidResponseError(
+                f"A {wanted.__name__} cannot be written as JSON, in which sessions are kept.",
+                hint="Give its fields types that pydantic can serialize.",
+            ) from error
         return _reply(completion, value, choice)._replace(parsed=parsed)
 
     def _first_choice(self, completion: Any) -> Any:  # Any: the client's own types
         try:
             choice = completion.choices[0]
             _ = choice.message
-        except (AttributeError, IndexError, TypeError) as error:
+        except Exception as error:  # the client's own types
             raise self._no_completion() from error
         return choice
 
@@ -354,15 +359,36 @@ class ClientPort:
 
     async def _call(self, name: str, **arguments: Any) -> Any:  # Any: the client's own result
         method = self.method(name, "answer an agent")
-        try:
+        with self._translated(name):
             if inspect.iscoroutinefunction(method):
                 return await method(**arguments)
             # A duck-typed client may block; its result may still be awaitable.
-            result = await anyio.to_thread.run_sync(partial(method, **arguments))
+            call = partial(method, **arguments)
+            # Left behind if the run is cancelled: nothing can stop a function that blocks.
+            result = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
             return await result if inspect.isawaitable(result) else result
+
+    def _stream_manager(
+        self, messages: Sequence[Mapping[str, Any]], wanted: type[BaseModel]
+    ) -> Any:  # Any: the client's own
+        """Return what opens a stream; None where the client does not stream like that."""
+        if self._open_stream is None:
+            return None
+        told = with_preamble(messages, self._preamble())
+        with self._translated("stream"):
+            manager = self._open_stream(messages=told, response_format=wanted)
+        if inspect.iscoroutine(manager):
+            manager.close()  # nothing of it has begun
+        return manager if hasattr(manager, "__aenter__") else None
+
+    @contextmanager
+    def _translated(self, name: str) -> Generator[None]:
+        """Make an error of the family of what the user's own client raises."""
+        try:
+            yield
         except MBXAIError:
             raise
-        except Exception as error:  # the user's own client runs here
+        except Exception as error:
             raise self._foreign(name, error) from error
 
     def _foreign(self, name: str, error: Exception) -> OpenRouterError:

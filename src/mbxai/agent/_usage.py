@@ -1,5 +1,7 @@
 """Tokens and cost of what any client gave, as the agent counts them. Pure."""
 
+from math import isfinite
+
 from mbxai.agent._result_models import TokenUsage
 from mbxai.errors import OutputError
 from mbxai.wire import ChatCompletion, Usage
@@ -23,6 +25,9 @@ def usage_of(completion: object) -> TokenUsage:
         for name in ("prompt_tokens", "completion_tokens", "total_tokens")
         if isinstance(value := getattr(usage, name, None), int)
     }
+    cost: object = getattr(usage, "cost", None)
+    if isinstance(cost, (int, float)) and isfinite(cost):
+        return TokenUsage(**counts, cost_usd=cost)
     return TokenUsage(**counts)
 
 

@@ -1,10 +1,10 @@
 """Sessions in this process's memory: the default, and the shortest store to read."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from mbxai._fork_lock import ForkLock
 from mbxai.sessions._codec import encode
 from mbxai.sessions._lease import StoredSession, check_claim, claimed, released, saved
 from mbxai.sessions._store import SessionRecord, check_agent_id
@@ -21,7 +21,7 @@ class InMemorySessionStore:
         """
         self._now = now
         self._sessions: dict[str, StoredSession] = {}
-        self._lock = threading.Lock()  # guards _sessions between read and write
+        self._lock = ForkLock()  # guards _sessions between read and write
 
     async def load(self, agent_id: str) -> SessionRecord | None:
         """Read a session without claiming it; see `SessionStore.load`.

@@ -5,7 +5,6 @@ How a value may look in disguise is the business of `_disguises.py`.
 
 import json
 import re
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn, cast
 from urllib.parse import quote
 
+from mbxai._fork_lock import ForkLock
 from mbxai._redaction import forget_secret, register_secret
 from mbxai.sessions._disguises import MIN_LENGTH, forms, replace_encoded
 
@@ -43,7 +43,7 @@ class CredentialVault:
         self._ttl_seconds = ttl_seconds
         self._now = now
         self._drawers: dict[str, _Drawer] = {}
-        self._lock = threading.Lock()  # guards the drawers and what is in them
+        self._lock = ForkLock()  # guards the drawers and what is in them
         # A vault that is dropped takes back what it told the log's filter.
         weakref.finalize(self, _take_back, self._drawers)
 

@@ -1,5 +1,6 @@
 """A callback beside a run, the text of a final response in pieces, and what is left of a budget."""
 
+import asyncio
 import json
 import threading
 
@@ -69,6 +70,32 @@ async def test_an_exit_in_a_callback_ends_neither_the_run_nor_the_loop(caplog, i
 
     assert await watched(leave_later if is_async else leave, run) == "done"
     assert "SystemExit" in caplog.text
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["blocking", "async"])
+async def test_what_is_cancelled_within_a_callback_does_not_cancel_the_run(caplog, is_async):
+    seen = []
+
+    def raise_it(event):
+        seen.append(event)
+        raise asyncio.CancelledError
+
+    async def await_something_cancelled(event):
+        seen.append(event)
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    async def run(observe):
+        observe(EVENT)
+        await anyio.sleep(0.05)
+        observe(EVENT)
+        return "done"
+
+    with anyio.fail_after(4):  # less than the last events are waited for
+        assert await watched(await_something_cancelled if is_async else raise_it, run) == "done"
+    assert seen == [EVENT, EVENT]
+    assert "CancelledError" in caplog.text
 
 
 def test_two_observers_are_told_in_their_order():

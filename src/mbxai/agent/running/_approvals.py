@@ -2,7 +2,10 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import anyio.to_thread
 
 from mbxai._redaction import get_logger
 from mbxai.agent._ports import ClientPort
@@ -76,7 +79,11 @@ async def _needs_approval(port: ClientPort, name: str, arguments: str) -> bool:
     if not callable(rule):
         return True
     try:
-        answer = rule(name, arguments)
+        if inspect.iscoroutinefunction(rule):
+            return await rule(name, arguments) is not False
+        # It may block; its answer may still be awaitable.
+        ask = partial(rule, name, arguments)
+        answer: object = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
         return (await answer if inspect.isawaitable(answer) else answer) is not False
     except Exception as error:  # noqa: BLE001  # the user's own client runs here
         logger.warning("Whether %.64s needs approval is not known: %s", name, type(error).__name__)

@@ -4,10 +4,13 @@ One task reads outcomes, advances the machine and saves; calls run beside it, as
 allows. A tool call is saved as started before it runs, so that no worker runs it again unknowingly.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
@@ -15,7 +18,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from pydantic import BaseModel
 
 import mbxai.agent.machine._deadlines as deadlines
+from mbxai._cancellation import is_being_cancelled
 from mbxai._redaction import get_logger
+from mbxai._telemetry import Span
 from mbxai.agent._events import (
     AgentEvent,
     BudgetReached,
@@ -24,17 +29,18 @@ from mbxai.agent._events import (
     StateChanged,
 )
 from mbxai.agent._ports import ClientPort
-from mbxai.agent.machine._inputs import Input, Ticked, ToolStarted
+from mbxai.agent.machine._inputs import Input, ModelFailed, Ticked, ToolReturned, ToolStarted
 from mbxai.agent.machine._machine import advance
 from mbxai.agent.machine._snapshot import AgentSnapshot, ModelCall, ToolCall
 from mbxai.agent.machine._work import Work
+from mbxai.agent.running._claims import renew
 from mbxai.agent.running._model_calls import ModelCaller
 from mbxai.agent.running._spending import Reached, Spending
 from mbxai.agent.running._tool_calls import ToolCaller
 from mbxai.agent.running._tracing import RunTrace
 from mbxai.agent.running._watching import Observer
 from mbxai.agent.running._windows import ContextWindows
-from mbxai.errors import SessionConflictError
+from mbxai.errors import SessionStoreError
 from mbxai.sessions import CredentialVault, SessionRecord, SessionStore
 from mbxai.wire import Budget, ToolProgressed
 
@@ -42,6 +48,11 @@ logger = get_logger(__name__)
 
 _Outcome = tuple[str, Input | None]
 """A call's id, and what came of it; None for a call that was stopped."""
+
+
+class _Running(NamedTuple):
+    call: ModelCall | ToolCall
+    scope: anyio.CancelScope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +116,8 @@ class Driver:
         )
         self._tools = ToolCaller(means.port, means.vault, self._tell_progress)
         self._spending = Spending(snapshot, terms.budget, terms.run_budget)
-        self._running: dict[str, anyio.CancelScope] = {}
-        self._renewed = time.monotonic()
+        self._running: dict[str, _Running] = {}
+        self._renewed = self._alive = time.monotonic()
 
     @property
     def final_value(self) -> BaseModel | None:
@@ -173,8 +184,8 @@ class Driver:
     async def _launch(self, group: TaskGroup, outcomes: MemoryObjectSendStream[_Outcome]) -> None:
         """Start the open calls that do not run yet; none after a failure or past the budget."""
         self.exhausted = None
+        self._stop_unwanted()
         if self.snapshot.error is not None:
-            self._cancel_model_calls()
             return
         starting: list[ModelCall | ToolCall] = []
         for call in self.snapshot.calls:
@@ -185,25 +196,29 @@ class Driver:
         ids = {call.id for call in starting}
         for call in self.snapshot.calls:
             if call.id in ids:
-                scope = anyio.CancelScope()
-                self._running[call.id] = scope
-                group.start_soon(self._run_call, call, scope, outcomes)
+                running = _Running(call, anyio.CancelScope())
+                self._running[call.id] = running
+                group.start_soon(self._run_call, *running, outcomes)
 
     def _may_start(
         self, call: ModelCall | ToolCall, starting: Sequence[ModelCall | ToolCall]
     ) -> bool:
         """Check the budgets, counting calls that are under way, or about to be, as made."""
-        under_way = [other for other in self.snapshot.calls if other.id in self._running]
-        running = sum(other.kind == call.kind for other in (*under_way, *starting))
-        reached = self._spending.reached(self.snapshot, call.kind, running)
+        under_way = [running.call for running in self._running.values()]
+        number = sum(other.kind == call.kind for other in (*under_way, *starting))
+        reached = self._spending.reached(self.snapshot, call.kind, number)
         self.exhausted = self.exhausted or reached
         return reached is None
 
-    def _cancel_model_calls(self) -> None:
-        """Stop what only costs money; a tool that runs is waited for, its outcome must be known."""
-        for call in self.snapshot.calls:
-            if isinstance(call, ModelCall) and call.id in self._running:
-                self._running[call.id].cancel()
+    def _stop_unwanted(self) -> None:
+        """Stop what only costs money: calls of the model after a failure, or of a task that ended.
+
+        A tool that runs is waited for, its outcome must be known.
+        """
+        wanted = {call.id for call in self.snapshot.calls if self.snapshot.error is None}
+        for call, scope in self._running.values():
+            if isinstance(call, ModelCall) and call.id not in wanted:
+                scope.cancel()
 
     async def _run_call(
         self,
@@ -214,24 +229,41 @@ class Driver:
         outcome: Input | None = None
         span = self.trace.call(call)
         with scope, span.current():
-            if isinstance(call, ModelCall):
-                outcome = await self._models.call(call, self.snapshot, span)
-            else:
-                outcome = await self._tools.call(call, self.snapshot)
+            outcome = await self._made(call, span)
             self.trace.came_back(span, outcome)
         outcomes.send_nowait((call.id, outcome))
+
+    async def _made(self, call: ModelCall | ToolCall, span: Span) -> Input:
+        """Make a call; that something within the user's own client was cancelled is a failure."""
+        try:
+            if isinstance(call, ModelCall):
+                return await self._models.call(call, self.snapshot, span)
+            return await self._tools.call(call, self.snapshot)
+        except asyncio.CancelledError as error:
+            if is_being_cancelled():
+                raise
+            name, message = type(error).__name__, "Something that the client awaited was cancelled."
+            if isinstance(call, ModelCall):
+                return ModelFailed(call_id=call.id, error_type=name, message=message)
+            return ToolReturned(call_id=call.id, content=message, is_error=True)
 
     async def _next_outcome(self, inbox: MemoryObjectReceiveStream[_Outcome]) -> Input | None:
         """Wait for a call to end, and return None if it was stopped; renew the lease meanwhile."""
         while True:
+            # First, since a slow store may leave no time to wait for one.
+            with suppress(anyio.WouldBlock):
+                return self._ended(inbox.receive_nowait())
             with anyio.move_on_after(self._patience()):
-                call_id, outcome = await inbox.receive()
-                del self._running[call_id]
-                return outcome
+                return self._ended(await inbox.receive())
             due = self._due()
             if due is not None and due <= time.time():
                 return Ticked()
             await self._renew()
+
+    def _ended(self, outcome: _Outcome) -> Input | None:
+        call_id, came_of_it = outcome
+        del self._running[call_id]
+        return came_of_it
 
     def _patience(self) -> float:
         """Return the seconds until the lease must be renewed, or a request to a person expires."""
@@ -246,26 +278,24 @@ class Driver:
 
     async def _renew(self) -> None:
         """Prolong the lease; if it ran out and another worker came in between, end this run."""
-        store, owner = self._means.store, self._terms.owner
-        self._renewed = time.monotonic()
-        record = await store.claim(
-            self._record.agent_id, owner=owner, lease_seconds=self._means.lease_seconds
-        )
-        if (record.fence, record.version) == (self._record.fence, self._record.version):
-            return
-        await store.release(record, owner=owner)
-        raise SessionConflictError(
-            f"Session {record.agent_id!r} was taken over or deleted meanwhile; this run's later "
-            "changes were discarded.",
-            hint="Call agent() again to go on from what is stored.",
-            agent_id=record.agent_id,
-        )
+        self._renewed = now = time.monotonic()
+        lease, owner = self._means.lease_seconds, self._terms.owner
+        try:
+            await renew(self._means.store, self._record, owner=owner, lease_seconds=lease)
+        except SessionStoreError as error:
+            if now - self._alive >= lease:
+                raise
+            # What runs is worth more than a sign of life that can be given a little later.
+            logger.warning("agent %s: the lease is not renewed: %s", self._record.agent_id, error)
+        else:
+            self._alive = now
 
     async def _enter(self, snapshot: AgentSnapshot, events: Sequence[AgentEvent]) -> None:
         """Save a state and tell what led to it."""
         before, self.snapshot = self.snapshot.state, snapshot
         data = snapshot.model_dump(mode="json")
         self._record = await self._means.store.save(self._record, data, owner=self._terms.owner)
+        self._alive = time.monotonic()
         for event in events:
             if isinstance(event, StateChanged):
                 logger.info("agent %s: %s -> %s", snapshot.agent_id, before.value, event.state)

@@ -1,5 +1,6 @@
 """A callback that is told what happens in a run, beside the run and without power over it."""
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -10,6 +11,7 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from mbxai._cancellation import is_being_cancelled
 from mbxai._redaction import get_logger
 from mbxai.agent._events import AgentEvent
 
@@ -90,7 +92,10 @@ async def _tell_all(
     async for event in inbox:
         try:
             await _tell(callback, event)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # the application's own function
+        # The application's own function; also if something that it awaits was cancelled.
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
             logger.warning("on_event failed for a %s: %s", event.type, type(error).__name__)
     told.set()
 

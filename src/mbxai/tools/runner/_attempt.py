@@ -15,10 +15,11 @@ from typing import Any, Final, cast
 
 import anyio
 
+from mbxai._cancellation import is_being_cancelled
 from mbxai.tools._context import Progress
 from mbxai.tools.runner._progress import RunControl
 from mbxai.tools.runner._results import Shown, described, is_light
-from mbxai.tools.runner._threads import StrayTasks, in_thread, is_being_cancelled
+from mbxai.tools.runner._threads import StrayTasks, in_thread
 from mbxai.tools.schema._signature import AnyFunction, innermost
 
 _MAX_AWAITS: Final = 10

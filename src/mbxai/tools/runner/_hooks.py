@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import pydantic_core
 
+from mbxai._cancellation import is_being_cancelled
 from mbxai._redaction import get_logger
 from mbxai.tools._call import ToolCall
 from mbxai.tools._context import ToolContext
@@ -19,7 +20,7 @@ from mbxai.tools.runner._attempt import is_coroutine_function
 from mbxai.tools.runner._cleaning import Cleaner
 from mbxai.tools.runner._failures import failure
 from mbxai.tools.runner._results import tool_result
-from mbxai.tools.runner._threads import in_thread, is_being_cancelled
+from mbxai.tools.runner._threads import in_thread
 from mbxai.wire import ToolResult
 
 logger = get_logger(__name__)

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import anyio
 
+from mbxai._cancellation import is_being_cancelled
 from mbxai._redaction import get_logger
 from mbxai.errors import ConfigurationError, ToolExecutionError
 from mbxai.tools._call import PendingCall, ToolApproval, ToolCall
@@ -34,7 +35,6 @@ from mbxai.tools.runner._prepare import (
 )
 from mbxai.tools.runner._progress import ToolListener, emit
 from mbxai.tools.runner._round import RoundLog, together
-from mbxai.tools.runner._threads import is_being_cancelled
 from mbxai.wire import ToolCalled, ToolEnded, ToolPending, ToolResult
 
 __all__ = [

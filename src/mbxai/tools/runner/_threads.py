@@ -65,12 +65,6 @@ async def in_thread(
         raise
 
 
-def is_being_cancelled() -> bool:
-    """Whether the current task has been cancelled, and not only something that it awaited."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
 class _Job(Generic[T]):
     """A blocking function and the place it takes in its limiter."""
 
