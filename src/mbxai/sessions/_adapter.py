@@ -14,6 +14,7 @@ from anyio.lowlevel import RunVar
 
 from mbxai.errors import ConfigurationError, SessionError, SessionStoreError
 from mbxai.sessions._codec import RESERVED_KEYS, decode, encode, unreadable
+from mbxai.sessions._guard import GuardedSessionStore
 from mbxai.sessions._lease import StoredSession, check_claim, claimed, released, saved
 from mbxai.sessions._memory import InMemorySessionStore
 from mbxai.sessions._store import SessionRecord, SessionStore, check_agent_id
@@ -46,7 +47,8 @@ def as_store(target: object = None) -> SessionStore:
             memory. A handler's methods are looked up when they are first needed.
 
     Returns:
-        The store itself, or an adapter.
+        The store itself, or an adapter; a store that is not of mbxai behind a guard that makes its
+        foreign exceptions SessionStoreErrors.
 
     Raises:
         ConfigurationError: It is a class, a path or other plain data.
@@ -65,7 +67,10 @@ def as_store(target: object = None) -> SessionStore:
             hint="Give an object with get_session, set_session, delete_session, list_sessions and"
             " session_exists, or SQLiteSessionStore(path).",
         )
-    return target if isinstance(target, SessionStore) else HandlerSessionStore(target)
+    if not isinstance(target, SessionStore):
+        return HandlerSessionStore(target)
+    is_ours = type(target).__module__.startswith("mbxai.")
+    return target if is_ours else GuardedSessionStore(target)
 
 
 class HandlerSessionStore:
