@@ -250,10 +250,11 @@ class World:
 
     def _evaluation(self) -> dict[str, Any]:
         achieved = self.happens(60)
+        is_whole = not achieved if self.happens(20) else achieved  # else it contradicts itself
         return {
             "feedback": "checked",
-            "completed_criteria": ["it is reached"] if achieved else [],
-            "remaining_criteria": [] if achieved else ["it is reached"],
+            "completed_criteria": ["it is reached"] if is_whole else [],
+            "remaining_criteria": [] if is_whole else ["it is reached"],
             "next_steps": [],
             "completion_percentage": 100 if achieved else 40,
             "goal_achieved": achieved,

@@ -2,7 +2,7 @@
 
 It is a Llama of one layer whose attention and feed-forward parts are zero, so that the next token
 depends on the last one alone: one-hot embeddings, and an output matrix that is a table of pairs.
-Free text is "Okay.", a text in JSON is "word", a number 3, a yes/no true, a list has one item.
+Free text is "Okay.", a text in JSON is "word", a number 3, a yes/no true, a list as short as it may be.
 Its chat template knows tools; offered some by a person, it calls one (native tool calls).
 """
 
@@ -140,6 +140,7 @@ def _pairs(tokens: list[str]) -> np.ndarray:
         for liking, second in enumerate(f"n{NUMBER}t[{{", start=10):
             like(first, second, float(liking))
         like(first, '"', 16.0)
+    like("[", "]", 17.0)
     like('"', '"', -30.0)
     like('"', WORD[0], 20.0)
     for first in ('"', "]", "}", "e", "l", *"0123456789"):

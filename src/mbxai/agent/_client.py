@@ -84,7 +84,8 @@ class AsyncAgentClient:
             max_task_iterations: Tasks started in one round of the plan, 1 or more.
             session_handler: Where sessions live: a `SessionStore`, or an object with the five
                 methods of `SessionHandler`, blocking or not. None keeps them in memory.
-            max_replans: New rounds of the plan after an evaluation that found the goal not reached.
+            max_replans: New rounds of the plan after an evaluation that found the goal not reached;
+                then people, if they are in the loop, decide what becomes of it.
             max_parallel_tasks: Tasks in progress at once.
             max_tool_rounds: Rounds of tool calls in one task.
             approve_complexity: Estimated complexity (1 to 5) from which a task asks a person first,

@@ -68,7 +68,8 @@ class HumanExpired(_Event):
 
     Attributes:
         action: What was done instead: "proceed", "skip", "approve", "decline", "abort", "tell"
-            (the model was told), or "cancel" (the tool was).
+            (the model was told), "cancel" (the tool was), "accept" or "fail" (a goal that is not
+            reached).
     """
 
     type: Literal["human_expired"] = "human_expired"

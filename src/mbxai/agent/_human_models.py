@@ -60,6 +60,8 @@ class AnswerDeadline(BaseModel):
         approval: For a tool that asks whether it may run.
         ask: For what the model or a tool wants to know: "tell" them that nobody answered, or
             "abort" the run.
+        goal: For a goal that is not reached when no round of the plan is left: "fail" the run, or
+            "accept" what there is.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +70,7 @@ class AnswerDeadline(BaseModel):
     complexity: Literal["proceed", "skip", "abort"] = "skip"
     approval: Literal["approve", "decline"] = "decline"
     ask: Literal["tell", "abort"] = "tell"
+    goal: Literal["accept", "fail"] = "fail"
 
 
 class HumanInLoopRequest(BaseModel):

@@ -15,6 +15,7 @@ from mbxai.agent._human_models import (
     Question,
 )
 from mbxai.agent.machine._inputs import HumanAnswered
+from mbxai.agent.machine._lengths import is_unicode
 from mbxai.agent.machine._snapshot import AgentSnapshot, AnswerRecord, Interaction
 from mbxai.agent.running._credentials import ELICITED
 from mbxai.errors import (
@@ -197,6 +198,13 @@ def _accepted(
     option_id = str(response.dialog_option_id)
     option = next((o for o in snapshot.dialog_options if o.id == option_id), None)
     secrets = _secrets(option, response)
+    if not all(map(is_unicode, secrets)):
+        raise InteractionMismatchError(
+            f"The answer to request {asked.id!r} does not fit: the name of a credential holds half "
+            "of a surrogate pair.",
+            hint="Nothing was changed; answer again.",
+            interaction_id=asked.id,
+        )
     record = AnswerRecord(
         response_type=response.response_type,
         dialog_option_id=response.dialog_option_id,

@@ -330,16 +330,22 @@ class ClientPort:
         choice = self._first_choice(completion)
         parsed: object = getattr(choice.message, "parsed", None)
         if not isinstance(parsed, wanted):
-            raise InvalidResponseError(
-                f"parse() of {type(self.client).__name__} gave a {type(parsed).__name__}, "
-                f"not a {wanted.__name__}."
+            raise _paid(
+                InvalidResponseError(
+                    f"parse() of {type(self.client).__name__} gave a {type(parsed).__name__}, "
+                    f"not a {wanted.__name__}."
+                ),
+                completion,
             )
         try:
             value = parsed.model_dump(mode="json", by_alias=True)
         except PydanticSerializationError as error:  # what the caller's model makes of its fields
-            raise InvalidResponseError(
-                f"A {wanted.__name__} cannot be written as JSON, in which sessions are kept.",
-                hint="Give its fields types that pydantic can serialize.",
+            raise _paid(
+                InvalidResponseError(
+                    f"A {wanted.__name__} cannot be written as JSON, in which sessions are kept.",
+                    hint="Give its fields types that pydantic can serialize.",
+                ),
+                completion,
             ) from error
         return _reply(completion, value, choice)._replace(parsed=parsed)
 
@@ -394,6 +400,12 @@ class ClientPort:
     def _foreign(self, name: str, error: Exception) -> OpenRouterError:
         text = redact(f"{type(error).__name__}: {error}")[:_MAX_ERROR_CHARS]
         return OpenRouterError(f"{name}() of {type(self.client).__name__} raised {text}.")
+
+
+def _paid(error: InvalidResponseError, completion: Any) -> InvalidResponseError:  # Any: as above
+    """Say with an error which answer it is about, for that was paid for."""
+    error.completions = (completion,)
+    return error
 
 
 def _reply(

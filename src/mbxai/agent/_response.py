@@ -26,7 +26,8 @@ def response_of(
         snapshot: The state.
         final_type: The model that the final response is an instance of; without one, or if the
             stored response was made for another model, it is given as JSON.
-        final_value: The final response itself, where this run made it.
+        final_value: What this run's last answer gave as the final response; it is the response
+            itself where the session has ended with it.
 
     Returns:
         A response with every field filled from what is known.
@@ -52,7 +53,9 @@ def response_of(
         human_interaction_request=requests[0] if requests else None,
         human_interaction_requests=requests,
         goal_evaluation=snapshot.goal_evaluation,
-        final_response=_typed(snapshot, final_type) if final_value is None else final_value,
+        final_response=final_value
+        if final_value is not None and _is_stored(snapshot, final_value)
+        else _typed(snapshot, final_type),
         token_summary=snapshot.token_summary,
         ledger=list(snapshot.ledger),
         error=snapshot.error,
@@ -61,7 +64,8 @@ def response_of(
 
 def current_task(snapshot: AgentSnapshot) -> Task | None:
     """Return the task that is being worked on, else the one that would be next, if there is one."""
-    if snapshot.todo_list is None:
+    is_over = snapshot.error is not None and not snapshot.error.retryable
+    if snapshot.todo_list is None or is_over:
         return None
     running = (t for t in snapshot.todo_list.tasks if t.status is TaskStatus.IN_PROGRESS)
     return next(running, snapshot.todo_list.get_next_task())
@@ -120,6 +124,12 @@ def snapshot_of(agent_id: str, data: dict[str, Any]) -> AgentSnapshot:  # Any: J
             hint="The store's content was changed from outside; delete the session to start anew.",
             agent_id=agent_id,
         ) from None
+
+
+def _is_stored(snapshot: AgentSnapshot, value: BaseModel) -> bool:
+    """Tell whether a value is the final response, and not a draft or one that was refused."""
+    stored = snapshot.final_response
+    return stored is not None and value.model_dump(mode="json", by_alias=True) == stored
 
 
 def _typed(snapshot: AgentSnapshot, final_type: type[BaseModel] | None) -> object:

@@ -15,6 +15,7 @@ from mbxai.agent._human_models import AnswerDeadline, AnswerList, DialogOption
 from mbxai.agent._limits import limits_with
 from mbxai.agent._people import HumanResponse
 from mbxai.agent.machine._inputs import Continued, FinalStructureChanged, Input, TurnStarted
+from mbxai.agent.machine._lengths import is_unicode
 from mbxai.agent.machine._snapshot import AgentSnapshot, FinalSchema, Limits
 from mbxai.errors import ConfigurationError
 from mbxai.sessions import CredentialVault
@@ -111,26 +112,32 @@ def inputs_of(
     inputs: list[Input] = []
     if snapshot.calls and (snapshot.error is None or snapshot.error.retryable):
         inputs.append(Continued())
+    is_going = bool(inputs or snapshot.open_interactions())
     if answers:
         inputs.extend(people.accept(snapshot, answers, vault, tools=names, now=now))
-    if inputs or snapshot.open_interactions():
-        if final_schema not in (None, snapshot.final_response_structure):
-            inputs.append(FinalStructureChanged(final_response_structure=final_schema))
-        return inputs
-    if not prompt and snapshot.turn > 0:
-        if final_schema not in (None, snapshot.final_response_structure):
-            raise ConfigurationError(
-                f"The session's final response was made as "
-                f"{snapshot.final_response_structure and snapshot.final_response_structure.name}.",
-                hint="Give a prompt to have another one made.",
-            )
-        return []
+    if is_going or inputs or (not prompt and snapshot.turn > 0):
+        return [*inputs, *_restructured(snapshot, final_schema, is_going=is_going)]
     if not prompt or final_schema is None:
         raise ConfigurationError(
             "A new turn needs a prompt and final_response_structure.",
             hint="Pass both, or agent_id of a session that waits or was interrupted.",
         )
     return [_turn(prompt, final_schema, options, defaults, tools)]
+
+
+def _restructured(
+    snapshot: AgentSnapshot, final_schema: FinalSchema | None, *, is_going: bool
+) -> list[Input]:
+    """Return what another wanted final response means; a turn that is over keeps its own."""
+    made_as = snapshot.final_response_structure
+    if final_schema is None or final_schema == made_as:
+        return []
+    if not is_going:
+        raise ConfigurationError(
+            f"The session's final response was made as {made_as and made_as.name}.",
+            hint="Give a prompt to have another one made.",
+        )
+    return [FinalStructureChanged(final_response_structure=final_schema)]
 
 
 def final_schema_of(final_type: object) -> FinalSchema | None:
@@ -232,7 +239,7 @@ def _turn(
         )
     dialogs, limited = options.get("dialog_options"), options.get("tools")
     try:
-        return TurnStarted(
+        turn = TurnStarted(
             prompt=prompt,
             nonce=uuid4().hex,
             final_response_structure=final_schema,
@@ -247,6 +254,11 @@ def _turn(
         problem = error.errors(include_input=False)[0]
         where = ".".join(map(str, problem["loc"]))
         raise ConfigurationError(f"agent(): {where}: {problem['msg']}.") from None
+    if not is_unicode(prompt):
+        raise ConfigurationError(
+            "The prompt cannot be sent: it holds half of a surrogate pair, such as a cut emoji."
+        )
+    return turn
 
 
 def dialogs_of(options: object) -> tuple[DialogOption, ...]:

@@ -3,7 +3,13 @@
 from math import isfinite
 
 from mbxai.agent._result_models import TokenUsage
-from mbxai.errors import OutputError
+from mbxai.errors import (
+    MBXAIError,
+    OpenRouterError,
+    OpenRouterTimeoutError,
+    OutputError,
+    StreamError,
+)
 from mbxai.wire import ChatCompletion, Usage
 
 
@@ -31,18 +37,21 @@ def usage_of(completion: object) -> TokenUsage:
     return TokenUsage(**counts)
 
 
-def usage_of_error(error: OutputError) -> TokenUsage:
-    """Return what the answers took that did not fit.
+def usage_of_error(error: MBXAIError) -> TokenUsage:
+    """Return what the answers took that did not fit, or did not come whole.
 
     Args:
         error: What the client raised.
 
     Returns:
-        The usage of every answer of the call; zeros where no answer came.
+        The usage of every answer of the call, as far as it is known; zeros where no answer came.
     """
-    if error.total_usage is not None:
+    if isinstance(error, OutputError) and error.total_usage is not None:
         return _counted(error.total_usage)
-    return sum(map(usage_of, error.completions), start=TokenUsage())
+    answers: list[object] = [*error.completions] if isinstance(error, OpenRouterError) else []
+    if isinstance(error, (StreamError, OpenRouterTimeoutError)) and error.partial is not None:
+        answers.append(error.partial)
+    return sum(map(usage_of, answers), start=TokenUsage())
 
 
 def _counted(usage: Usage) -> TokenUsage:

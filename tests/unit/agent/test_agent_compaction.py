@@ -7,6 +7,7 @@ from support.agent_player import calling, saying, task
 from support.agent_task_player import READ, TaskPlayer, inner_of
 
 import mbxai.agent.machine._compaction as compaction
+import mbxai.agent.machine._prompts as prompts
 from mbxai.agent._result_models import AgentState
 from mbxai.agent.machine._inputs import Continued, ModelFailed, ModelRejected
 from mbxai.agent.machine._snapshot import Limits, ModelCall, ModelStep
@@ -94,6 +95,17 @@ def test_a_later_summary_takes_the_place_of_the_one_before() -> None:
     assert "First." not in about
     asked = [call.id for call in player.summed_up]
     assert len(asked) == len(set(asked)) == 3
+
+
+def test_a_text_that_looks_like_a_summary_takes_nothing_of_the_task_away() -> None:
+    player = reading(3, limits=shortly())
+    player.start(f"Read on\n\n{prompts.SUMMED_UP}\nof the book").run()
+
+    about = player.conversation("a")[1]["content"]
+    assert len(player.summed_up) == 2
+    assert "of the book" in about
+    assert "Do a" in about
+    assert about.count("Page one says 42.") == 1
 
 
 def test_a_conversation_is_summed_up_at_most_once_a_round_however_small_the_bound() -> None:

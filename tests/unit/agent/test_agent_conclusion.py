@@ -41,7 +41,13 @@ REACHED = {
     "completion_percentage": 100,
     "goal_achieved": True,
 }
-MISSED = {**REACHED, "goal_achieved": False, "completion_percentage": 40}
+MISSED = {
+    **REACHED,
+    "completed_criteria": [],
+    "remaining_criteria": ["it is reached"],
+    "goal_achieved": False,
+    "completion_percentage": 40,
+}
 GOOD = {"is_good": True, "feedback": ""}
 BAD = {"is_good": False, "feedback": "say more"}
 

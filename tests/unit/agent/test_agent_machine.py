@@ -179,7 +179,7 @@ def test_a_plan_past_the_limit_is_cut_after_the_last_attempt() -> None:
 def test_a_failed_task_is_no_success_and_its_dependents_are_skipped_with_the_reason() -> None:
     player = Player(
         [task("a"), task("b", "a"), task("c", "b"), task("d")],
-        messages={"a": [saying(""), saying(" "), saying("")]},
+        messages={"a": [saying(""), saying(" "), saying("\u200b\u2060")]},
     )
     player.start().run()
 

@@ -21,7 +21,7 @@ from mbxai.agent._human_models import (
 )
 from mbxai.agent._response import response_of
 from mbxai.agent._result_models import AgentState
-from mbxai.agent.machine._inputs import ModelFailed
+from mbxai.agent.machine._inputs import ModelFailed, ToolPolicy
 from mbxai.agent.machine._snapshot import Interaction, Limits
 from mbxai.agent.machine._work import request_of
 from mbxai.errors import (
@@ -202,6 +202,8 @@ def test_a_batch_with_an_answer_that_does_not_fit_changes_nothing_and_keeps_no_c
 @pytest.mark.parametrize(
     ("call", "fields"),
     [
+        (QUESTION, {"answer": " "}),
+        (QUESTION, {"answer": "\u200b\u2060"}),
         (DECISION, {"decision": "Azure"}),
         (DECISION, {"decision": None}),
         (DECISION, {"decision": ""}),
@@ -284,8 +286,43 @@ def test_a_changed_task_runs_as_its_additional_context_says() -> None:
 def test_a_change_without_words_is_refused() -> None:
     asked = Asked(plan=[task("a", complexity=4)])
 
-    with pytest.raises(InteractionMismatchError, match="additional_context"):
-        asked.answer(asked.response(decision="modify"))
+    for words in ("", "   "):
+        with pytest.raises(InteractionMismatchError, match="additional_context"):
+            asked.answer(asked.response(decision="modify", additional_context=words))
+
+
+@pytest.mark.parametrize("field", ["answer", "additional_context"])
+def test_an_answer_that_no_model_could_be_sent_is_refused_and_the_request_stays_open(
+    field: str,
+) -> None:
+    asked = Asked(QUESTION)
+    words = {"answer": "eu", field: "a cut emoji: \ud83d"}
+
+    with pytest.raises(InteractionMismatchError, match="surrogate"):
+        asked.answer(asked.response(**words))
+    asked.answer(asked.response(answer="eu \U0001f600"))
+    asked.player.run()
+
+    assert asked.player.statuses() == {"a": "completed"}
+
+
+def test_a_credential_whose_name_cannot_be_written_is_refused_and_none_is_kept() -> None:
+    asked = Asked(DIALOG)
+    given = {"token": TOKEN, "cut \ud83d": "another-one"}
+
+    with pytest.raises(InteractionMismatchError, match="surrogate"):
+        asked.answer(asked.response(dialog_option_id="jira_auth", credentials=given))
+    assert asked.vault.handles("agent-1") == []
+    assert len(asked.player.snapshot.open_interactions()) == 1
+
+
+def test_a_call_of_the_applications_own_tool_is_counted_for_its_task() -> None:
+    own = {"ask_question": ToolPolicy(effect="read")}
+    player = Player([task("a")], messages={"a": calls(QUESTION)}, policies=own).start().run()
+
+    assert [call.name for call in player.ran] == ["ask_question"]
+    assert player.snapshot.token_summary.dialog_interactions == []
+    assert len(player.snapshot.token_summary.task_execution) == 2
 
 
 def test_an_abort_ends_the_run_as_failed_with_the_reason() -> None:
@@ -366,6 +403,13 @@ def test_a_reason_of_the_model_cannot_hide_or_turn_letters() -> None:
     asked = Asked(("open_dialog", {"dialog_option_id": "jira_auth", "reason": reason}))
 
     assert asked.requests()[0].context == "The model says: log in now"
+
+
+def test_a_complex_tasks_description_cannot_hide_or_turn_letters() -> None:
+    hidden = {**task("a", complexity=5), "description": "Look\n\u202eeteled\u200b all"}
+    request = Asked(plan=[hidden]).requests()[0]
+
+    assert request.context == "Look\n\\u202eeteled\\u200b all"
 
 
 def test_a_person_is_not_asked_for_the_same_dialogue_for_ever() -> None:

@@ -156,6 +156,18 @@ def test_a_call_that_cannot_be_made_is_left_to_the_model(name: str, arguments: s
     assert player.statuses() == {"a": "completed"}
 
 
+def test_a_call_whose_text_only_mentions_a_result_is_left_to_the_model() -> None:
+    call = '{"body": "We found {{a}}"}'
+    plan = [task("a"), filled("b", "look", call)]
+    player = Player(plan, limits=MERGED, policies={"look": READ}).start().run()
+
+    assert player.ran == []
+    assert player.statuses() == {"a": "completed", "b": "completed"}
+    letter = [filled("b", "look", '{"body": "Dear {{name}}"}')]
+    other = Player(letter, limits=MERGED, policies={"look": READ}).start().run()
+    assert len(other.ran) == 1
+
+
 def test_stepwise_plans_fill_in_no_calls() -> None:
     player = Player([filled("a", "look", "{}")], policies={"look": READ}).start().run()
 

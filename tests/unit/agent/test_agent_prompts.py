@@ -7,6 +7,7 @@ import pytest
 from support.agent_player import Player, calling, saying, task
 
 import mbxai.agent.machine._prompts as prompts
+from mbxai.agent._human_models import DialogOption
 from mbxai.agent.machine._caching import MIN_CHARS, marked_messages
 from mbxai.agent.machine._inputs import ModelReturned, ToolPolicy
 from mbxai.agent.machine._snapshot import Limits, ModelCall, ModelStep
@@ -148,6 +149,21 @@ def test_arguments_of_tools_are_shown_only_to_a_plan_that_may_fill_them_in() -> 
     assert "tool_call" not in stepwise[0]
 
 
+def test_a_model_is_told_of_the_tools_that_ask_people_as_they_are_offered() -> None:
+    login = DialogOption(id="login", title="Log in", description="To the shop")
+    plain = ListeningPlayer([task("a")], human_in_loop=True).start().run()
+    able = ListeningPlayer([task("a")], human_in_loop=True, dialog_options=[login]).start().run()
+    alone = ListeningPlayer([task("a")]).start().run()
+    told = [player.sent[0][1][0]["content"] for player in (plain, able, alone)]
+
+    assert "ask_question or request_decision" in told[0]
+    assert "open_dialog" not in told[0]
+    assert "ask_question, request_decision or open_dialog" in told[1]
+    assert "Ask for credentials only with open_dialog" in told[1]
+    assert "ask_question" not in told[2]
+    assert not any(brace in text for text in told for brace in "{}")
+
+
 @pytest.mark.parametrize("limits", [Limits(), MERGED], ids=["stepwise", "merged"])
 def test_a_plan_may_ask_people_only_where_there_are_any(limits: Limits) -> None:
     asking = ListeningPlayer([task("a")], limits=limits, human_in_loop=True).start().run()
@@ -239,6 +255,24 @@ def test_results_too_long_to_be_shown_together_are_cut_and_kept_as_they_are(
     assert text.count("first x") == text.count("x last") == 2
     assert "done c" in text
     assert player.snapshot.todo_list.tasks[0].result == long
+
+
+def test_what_people_said_is_cut_where_it_is_too_long_to_be_shown() -> None:
+    ask = calling(("c", "ask_question", '{"prompt": "Which log?"}'))
+    player = ListeningPlayer(
+        [task("a"), task("b", "a")],
+        messages={"a": [ask]},
+        human_in_loop=True,
+        limits=Limits(max_context_tokens=2_000),
+    )
+    player.start().run()
+    player.answer(answer="first line " + "log " * 50_000 + " last line")
+    player.run()
+
+    told = [player.texts(ModelStep.TASK)[-1], *player.texts(ModelStep.EVALUATION, ModelStep.FINAL)]
+    assert all(len(text) < 6_000 for text in told)
+    assert all("first line" in text and "last line" in text for text in told)
+    assert len(player.snapshot.human_context[0]) > 200_000
 
 
 def test_planning_prompts_stay_short() -> None:

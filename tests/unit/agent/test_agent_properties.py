@@ -33,6 +33,7 @@ LIMITS = st.builds(
         complexity=st.sampled_from(["proceed", "skip", "abort"]),
         approval=st.sampled_from(["approve", "decline"]),
         ask=st.sampled_from(["tell", "abort"]),
+        goal=st.sampled_from(["accept", "fail"]),
     ),
 )
 RESTS = (AgentState.COMPLETED, AgentState.FAILED)

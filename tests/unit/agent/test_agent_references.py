@@ -9,7 +9,7 @@ from support.agent_task_player import TaskPlayer
 from mbxai.agent._plan_models import TaskStatus
 from mbxai.agent._result_models import AgentState
 from mbxai.agent.machine._drafts import CallingTaskDraft
-from mbxai.agent.machine._references import filled, keys_in
+from mbxai.agent.machine._references import filled, keys_in, mentions
 
 FLIGHTS = json.dumps({"flights": [{"id": "F1", "price": 450}], "note": "cheap"})
 RESULTS = {"t1": FLIGHTS, "t2": "sent to ann", "t3": "7", "t-4": '"quoted"'}
@@ -44,10 +44,43 @@ def test_what_is_not_there_fills_nothing_in(value: str) -> None:
     assert filled(json.dumps({"value": value}), RESULTS) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "is_mentioned"),
+    [
+        ("price: {{t3}}", True),
+        ("{{t1.note}} and {{t2}}", True),
+        (["a", {"deep": "see {{ t2 }}."}], True),
+        ("{{t1.flights | first}}", True),
+        ("{{t1}}", False),
+        ("{{t1.flights.0.id}}", False),
+        ("Dear {{name}}", False),
+        ("{{t11}} of {{t1-b}}", False),
+        ("{t1} or {{", False),
+        (7, False),
+    ],
+)
+def test_a_reference_within_a_longer_text_is_noticed(value: object, is_mentioned: bool) -> None:
+    assert mentions(json.dumps({"value": value}), RESULTS) is is_mentioned
+
+
+@pytest.mark.parametrize("text", ["{{t1}}", "[" * 100_000 + "{{t1}}"])
+def test_text_that_is_no_json_is_not_passed_on_with_its_braces(text: str) -> None:
+    assert mentions(text, RESULTS)
+
+
 def test_a_handle_in_a_result_is_not_passed_on_unseen() -> None:
     results = {"t1": json.dumps({"to": ["secret://login/token"]})}
     assert filled('{"token": "{{t1.to.0}}"}', results) is None
     assert filled('{"all": "{{t1}}"}', results) is None
+
+
+def test_results_that_are_too_long_together_fill_nothing_in() -> None:
+    results = {"t1": json.dumps(["x" * 1_000_000])}
+    few = filled(json.dumps({"all": ["{{t1.0}}"] * 4}), results)
+    many = filled(json.dumps({"all": ["{{t1.0}}"] * 10_000}), results)
+    assert few is not None
+    assert len(few) > 4_000_000
+    assert many is None
 
 
 def test_a_result_that_looks_like_a_reference_is_only_a_text() -> None:

@@ -8,9 +8,10 @@ from support.agent_task_player import TaskPlayer, inner_of
 
 import mbxai.agent.machine._tasks as tasks
 from mbxai.agent._plan_models import TaskStatus
+from mbxai.agent._response import response_of
 from mbxai.agent._result_models import AgentState
 from mbxai.agent.machine._asked_calls import MAX_ARGUMENT_CHARS, MAX_CALLS
-from mbxai.agent.machine._inputs import Continued, ToolPolicy, ToolStarted
+from mbxai.agent.machine._inputs import Continued, ModelFailed, ToolPolicy, ToolStarted
 from mbxai.agent.machine._snapshot import Limits, ModelStep, ToolCall
 from mbxai.agent.machine._work import Work
 
@@ -24,6 +25,34 @@ def planned_player(*plan: dict, **options: object) -> TaskPlayer:
     player = TaskPlayer(list(plan) or PLAN, **options)
     player.start().to_tasks().named("send", "look")
     return player.fill_in("b", "send", SEND, **fields)
+
+
+# --- a run that is over ---------------------------------------------------------------------------
+
+
+def test_a_run_that_fails_for_good_in_a_task_leaves_no_task_in_progress() -> None:
+    player = TaskPlayer([task("a"), task("b"), task("c", "a")]).start().to_tasks()
+    first, _second = player.snapshot.calls
+    refused = ModelFailed(
+        call_id=first.id, error_type="BadRequestError", message="too odd", retryable=False
+    )
+    player.give(refused)
+
+    assert player.statuses() == {"a": "failed", "b": "skipped", "c": "skipped"}
+    assert player.errors()["a"] == "too odd"
+    assert player.snapshot.state is AgentState.FAILED
+    assert response_of(player.snapshot).current_task is None
+
+
+def test_a_run_whose_call_may_be_made_again_keeps_its_tasks_as_they_were() -> None:
+    player = TaskPlayer([task("a"), task("b"), task("c", "a")]).start().to_tasks()
+    first = player.snapshot.calls[0]
+    player.give(ModelFailed(call_id=first.id, error_type="X", message="gone", retryable=True))
+    assert player.statuses() == {"a": "in_progress", "b": "in_progress", "c": "pending"}
+    player.give(Continued())
+    player.run()
+
+    assert player.snapshot.state is AgentState.COMPLETED
 
 
 # --- calls that the plan fills in -----------------------------------------------------------------
@@ -319,6 +348,45 @@ def test_giant_arguments_are_refused_and_not_kept() -> None:
     assert [call.name for call in player.ran] == ["look"]
     assert "too long" in player.told("a")[0]
     assert len(str(player.snapshot)) < MAX_ARGUMENT_CHARS
+
+
+def test_calls_that_a_message_gives_one_id_get_each_its_own_result() -> None:
+    message = calling(("c", "look", '{"n": 1}'), ("c", "look", '{"n": 2}'), ("c_2", "send", "{}"))
+    player = TaskPlayer(
+        [task("a")],
+        messages={"a": [message, saying("ok")]},
+        results={"look": ["first", "second"], "send": ["sent"]},
+    )
+    player.start().to_tasks()
+    player.give(player.outcome(player.snapshot.calls[0]))
+    assert len({call.call_id for call in player.snapshot.calls}) == 3
+    player.run(choose=lambda count: count - 1)
+
+    talk = player.conversation("a")
+    ids = [call["id"] for call in talk[2]["tool_calls"]]
+    assert len(set(ids)) == 3
+    assert ids[0] == "c"
+    assert ids == [m["tool_call_id"] for m in talk if m["role"] == "tool"]
+    assert player.told("a") == ["second", "first", "sent"]
+    assert sorted(call.arguments for call in player.ran) == ['{"n": 1}', '{"n": 2}', "{}"]
+
+
+def test_of_two_calls_of_one_id_a_person_approves_each_by_itself() -> None:
+    gated = ToolPolicy(requires_approval=True)
+    player = TaskPlayer(
+        [task("a")],
+        messages={"a": [calling(("c", "send", '{"n": 1}'), ("c", "send", '{"n": 2}'))]},
+        policies={"send": gated},
+        human_in_loop=True,
+    )
+    player.start().run()
+    player.answer(decision="decline")
+    player.answer(decision="approve")
+    player.run()
+
+    assert [call.arguments for call in player.ran] == ['{"n": 2}']
+    assert "declined" in player.told("a")[0]
+    assert player.told("a")[1] == "send ran"
 
 
 def test_a_call_without_a_name_is_answered() -> None:

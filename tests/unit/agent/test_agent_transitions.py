@@ -70,6 +70,17 @@ def gone_on_with_what_was_planned() -> Player:
     return Player(plan, evaluations=[False], limits=limits).start().run()
 
 
+def unreached(decision: str) -> Player:
+    """No round of the plan is left, and a person decides what becomes of the goal."""
+    limits = Limits(max_replans=0)
+    player = Player(
+        [task("a")], [task("b")], evaluations=[False], human_in_loop=True, limits=limits
+    )
+    player.start().run()
+    player.answer(decision=decision)
+    return player.run()
+
+
 SCENARIOS: dict[str, Callable[[], Player]] = {
     "completed twice": completed_twice,
     "failed for good and asked anew": failed_for_good_and_asked_anew,
@@ -78,6 +89,8 @@ SCENARIOS: dict[str, Callable[[], Player]] = {
     "gone on with what was planned": gone_on_with_what_was_planned,
     "skipped by a person": lambda: decided("skip"),
     "aborted by a person": lambda: decided("abort"),
+    "accepted by a person": lambda: unreached("accept"),
+    "given one more round by a person": lambda: unreached("try_again"),
     **{
         f"failed in {step.value} and tried again": lambda step=step: failed_and_tried_again(step)
         for step in (

@@ -1,20 +1,22 @@
 """Answers of people in the machine: whether they fit, and what they change. Pure."""
 
+import mbxai.agent.machine._defence as defence
 import mbxai.agent.machine._prompts as prompts
 import mbxai.agent.machine._rounds as rounds
 import mbxai.agent.machine._tasks as tasks
 import mbxai.agent.machine._tool_questions as questions
+import mbxai.agent.machine._unreached_goals as unreached
 from mbxai.agent._events import CredentialConcealed, HumanResolved
 from mbxai.agent._human_models import HumanInteractionType
 from mbxai.agent._plan_models import TaskStatus
 from mbxai.agent._result_models import AgentFailure
+from mbxai.agent.machine._lengths import is_unicode
 from mbxai.agent.machine._snapshot import (
     AgentSnapshot,
     AnswerRecord,
     Interaction,
     ModelStep,
     StoredQuestion,
-    ToolCall,
 )
 from mbxai.agent.machine._work import Work
 from mbxai.errors import (
@@ -171,6 +173,8 @@ def apply(work: Work, interaction_id: str, answer: AnswerRecord) -> None:
         work.emit(CredentialConcealed(interaction_id=interaction_id, handles=answer.provides))
     if interaction.purpose == "complexity":
         decide_complex_task(work, interaction, str(answer.decision), answer.note)
+    elif interaction.purpose == "goal":
+        _decide_goal(work, str(answer.decision))
     elif interaction.purpose == "approval":
         decide_tool_call(
             work,
@@ -202,6 +206,8 @@ def fitted(interaction: Interaction, answer: AnswerRecord) -> AnswerRecord:
     problem = ""
     if answer.response_type is not wanted:
         problem = f"it is a {answer.response_type}, but a {wanted} is wanted"
+    elif not all(map(is_unicode, _texts_of(answer))):
+        problem = "it holds half of a surrogate pair, such as a cut emoji"
     elif interaction.question is not None:
         try:
             return questions.fitted(interaction.question, answer)
@@ -210,7 +216,7 @@ def fitted(interaction: Interaction, answer: AnswerRecord) -> AnswerRecord:
     elif wanted is HumanInteractionType.DECISION:
         answer, problem = _fitted_decision(interaction, answer)
     elif wanted is HumanInteractionType.QUESTION:
-        if not (answer.answer or "").strip():
+        if not defence.stripped(answer.answer or "").strip():
             problem = "answer is empty"
     elif answer.dialog_option_id != interaction.dialog_option_id:
         problem = f"dialog_option_id must be {interaction.dialog_option_id!r}"
@@ -223,13 +229,19 @@ def fitted(interaction: Interaction, answer: AnswerRecord) -> AnswerRecord:
     return answer
 
 
+def _texts_of(answer: AnswerRecord) -> list[str]:
+    """What a person wrote."""
+    values = (answer.answer, answer.note, *(answer.content or {}).values())
+    return [value for value in values if isinstance(value, str)]
+
+
 def _fitted_decision(interaction: Interaction, answer: AnswerRecord) -> tuple[AnswerRecord, str]:
     problem = ""
     spelled = {option.casefold().strip(): option for option in interaction.options}
     option = spelled.get((answer.decision or "").casefold().strip())
     if option is None:
         problem = f"decision must be one of {', '.join(interaction.options)}"
-    elif option == "modify" and interaction.purpose == "complexity" and not answer.note:
+    elif option == "modify" and interaction.purpose == "complexity" and not answer.note.strip():
         problem = "to modify a task, say how in additional_context"
     return answer.model_copy(update={"decision": option}), problem
 
@@ -284,6 +296,16 @@ def decide_complex_task(
     tasks.begin(work, work.task(task.id))
 
 
+def _decide_goal(work: Work, decision: str) -> None:
+    """Do with a goal that is not reached what a person decided."""
+    if decision == "accept":
+        unreached.accept(work, "A person accepted what there is.")
+    elif decision == "try_again":
+        unreached.replan(work)
+    else:
+        abort(work, "A person aborted the run.")
+
+
 def abort(work: Work, reason: str) -> None:
     """End the run for good; what has not ended is skipped.
 
@@ -291,13 +313,7 @@ def abort(work: Work, reason: str) -> None:
         work: The transition.
         reason: Who aborted the run, in a sentence.
     """
-    begun = [c for c in work.snapshot.calls if isinstance(c, ToolCall) and c.started]
-    for task in work.tasks():
-        if task.status is TaskStatus.IN_PROGRESS:
-            names = ", ".join(call.name for call in begun if call.task_id == task.id)
-            unknown = f" The outcome of {names} is not known." if names else ""
-            work.end_task(task.id, TaskStatus.SKIPPED, error=reason + unknown)
-    tasks.skip_pending(work, reason)
+    tasks.skip_all(work, reason)
     work.fail(AgentFailure(type="Aborted", message=reason, step=ModelStep.TASK))
 
 
@@ -315,7 +331,7 @@ def decide_tool_call(
     """
     run = work.run(interaction.task_id)
     pending = next((call for call in run.calls if call.call_id == interaction.call_id), None)
-    if pending is None:  # the model gave two calls one id, and the other's result ended both
+    if pending is None:  # the round of the call has ended
         return
     if is_approved:
         rounds.open_tool_call(work, interaction.task_id, pending, approved=True)

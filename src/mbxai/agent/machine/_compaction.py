@@ -98,7 +98,9 @@ def on_summary(work: Work, call: ModelCall, event: ModelReturned) -> None:
     else:
         run = work.run(call.task_id)
         system, task = run.messages[:2]
-        about = str(task["content"]).split(_HEADING)[0]
+        # With the tag, lest a text that only looks like the heading be taken for it.
+        heading = f"{_HEADING}<data-{defence.tag_of(work.snapshot)} "
+        about = str(task["content"]).split(heading)[0]
         told = f"{about}{_HEADING}{_noted(work.snapshot, summary)}"
         kept = run.messages[_last_round(run.messages) :]
         _replace(work, call.task_id, (system, {**task, "content": told}, *kept))

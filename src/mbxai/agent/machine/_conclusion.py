@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import mbxai.agent.machine._completion as completion
+import mbxai.agent.machine._evaluation_checks as checks
 import mbxai.agent.machine._rejections as rejections
 import mbxai.agent.machine._tasks as tasks
+import mbxai.agent.machine._unreached_goals as unreached
 from mbxai.agent._events import GoalEvaluated, ResponseJudged
-from mbxai.agent._plan_models import GoalEvaluation, TaskStatus
-from mbxai.agent._result_models import AgentFailure, AgentState
+from mbxai.agent._plan_models import GoalEvaluation
 from mbxai.agent.machine._drafts import ConclusionDraft, EvaluationDraft, QualityDraft
 from mbxai.agent.machine._inputs import ModelReturned
 from mbxai.agent.machine._snapshot import ModelCall, ModelStep
@@ -22,7 +23,7 @@ MAX_DEPTH: Final = 150
 
 def on_evaluation(work: Work, call: ModelCall, event: ModelReturned) -> None:
     draft = rejections.draft_of(work, call, event, EvaluationDraft)
-    if draft is not None and _is_reached(work, call, draft):
+    if draft is not None and _may_take(work, call, draft) and _is_reached(work, draft):
         work.call_model(ModelStep.FINAL)
 
 
@@ -32,7 +33,9 @@ def on_conclusion(work: Work, call: ModelCall, event: ModelReturned) -> None:
     value = event.value.get("final_response")
     if draft is None or not _can_be_kept(work, call, value):
         return
-    if _is_reached(work, call, draft.goal_evaluation):
+    if not _may_take(work, call, draft.goal_evaluation):
+        return
+    if _is_reached(work, draft.goal_evaluation):
         if isinstance(value, dict):
             completion.propose(work, cast("dict[str, Any]", value))
         else:
@@ -58,30 +61,34 @@ def on_quality(work: Work, call: ModelCall, event: ModelReturned) -> None:
         work.call_model(ModelStep.FINAL)
 
 
-def _is_reached(work: Work, call: ModelCall, draft: EvaluationDraft) -> bool:
-    """Note an evaluation; if the goal is not reached, go on with the plan or with a new one."""
+def _may_take(work: Work, call: ModelCall, draft: EvaluationDraft) -> bool:
+    """Ask again for an evaluation that contradicts itself, as often as may be asked."""
+    found = checks.contradictions(draft)
+    if not found or call.attempt >= work.snapshot.limits.max_answer_attempts:
+        return True
+    lines = tuple(each.line() for each in found)
+    rejections.reject(work, call, lines, "OutputValidationError")
+    return False
+
+
+def _is_reached(work: Work, draft: EvaluationDraft) -> bool:
+    """Note an evaluation; if the goal is not reached, go on with the plan or with a new one.
+
+    One that still contradicts itself when it may not be asked for again counts as not reached.
+    """
+    found = checks.contradictions(draft)
     evaluation = GoalEvaluation.model_validate(draft.model_dump())
+    if found:
+        evaluation = evaluation.model_copy(update={"goal_achieved": False})
     work.update(goal_evaluation=evaluation)
     work.emit(GoalEvaluated(evaluation=evaluation))
     if evaluation.goal_achieved:
         tasks.skip_pending(work, "The goal was reached without it.")
-    elif work.snapshot.replans < work.snapshot.limits.max_replans:
-        _replan(work)
     else:
-        message = f"The goal is not reached ({evaluation.completion_percentage} %): "
-        message += "; ".join(evaluation.remaining_criteria) or evaluation.feedback
-        work.fail(AgentFailure(type="GoalNotReached", message=message, step=call.step))
+        missing = "; ".join(evaluation.remaining_criteria)
+        why = checks.in_words(found) if found else f"The model says what is missing: {missing}"
+        unreached.go_on(work, why)
     return evaluation.goal_achieved
-
-
-def _replan(work: Work) -> None:
-    """Go on with what is still planned; only if nothing is, ask for new tasks."""
-    work.update(replans=work.snapshot.replans + 1, iteration_count=0)
-    if any(task.status is TaskStatus.PENDING for task in work.tasks()):
-        work.enter(AgentState.EXECUTING_TASKS)
-    else:
-        work.enter(AgentState.GENERATING_TODO)
-        work.call_model(ModelStep.PLAN)
 
 
 def _can_be_kept(work: Work, call: ModelCall, value: Any) -> bool:  # Any: JSON

@@ -10,6 +10,7 @@ import mbxai.agent.machine._answers as answers
 import mbxai.agent.machine._prompts as prompts
 import mbxai.agent.machine._rounds as rounds
 import mbxai.agent.machine._tool_questions as questions
+import mbxai.agent.machine._unreached_goals as unreached
 from mbxai.agent._events import HumanExpired
 from mbxai.agent._human_models import AnswerDeadline
 from mbxai.agent.machine._inputs import Ticked
@@ -64,6 +65,8 @@ def _expire(work: Work, interaction: Interaction, deadline: AnswerDeadline) -> N
         answers.abort(work, f"{_NOBODY} aborted the run.")
     elif interaction.purpose == "complexity":
         answers.decide_complex_task(work, interaction, action, reason=_NOBODY)
+    elif interaction.purpose == "goal":
+        _decide_goal(work, interaction, action)
     elif interaction.purpose == "approval":
         answers.decide_tool_call(
             work, interaction, is_approved=action == "approve", reason="nobody approved in time"
@@ -77,9 +80,18 @@ def _expire(work: Work, interaction: Interaction, deadline: AnswerDeadline) -> N
         rounds.set_result(work, interaction.task_id, str(interaction.call_id), told)
 
 
+def _decide_goal(work: Work, interaction: Interaction, action: str) -> None:
+    if action == "accept":
+        unreached.accept(work, f"{_NOBODY} accepted what there is.")
+    else:
+        unreached.fail(work, interaction.context)
+
+
 def _action(interaction: Interaction, deadline: AnswerDeadline) -> str:
     if interaction.purpose == "complexity":
         return deadline.complexity
+    if interaction.purpose == "goal":
+        return deadline.goal
     if interaction.purpose == "approval":
         return questions.DECLINE if interaction.is_unplanned else deadline.approval
     if interaction.purpose == "elicitation" and deadline.ask == "tell":

@@ -111,12 +111,16 @@ class ModelFailed(_Input):
 
     Attributes:
         retryable: Whether the same call may succeed later.
+        usage: What is known to have been paid for an answer that came in part.
     """
 
     call_id: str
     error_type: str
     message: str
     retryable: bool = True
+    usage: TokenUsage = TokenUsage()
+    model: str = ""
+    generation_id: str = ""
 
 
 class ToolStarted(_Input):

@@ -1,4 +1,4 @@
-"""How long texts for a model may be. Pure."""
+"""Which texts can be sent to a model, and how long they may be. Pure."""
 
 from typing import Final
 
@@ -14,6 +14,19 @@ def bound_of(snapshot: AgentSnapshot) -> int | None:
     if snapshot.context_window is not None:
         bounds.append(snapshot.context_window * 3 // 4)
     return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def is_unicode(text: str) -> bool:
+    """Tell whether a text can be sent; halves of surrogate pairs cannot.
+
+    Args:
+        text: Any text.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shortened(text: str, max_chars: int) -> str:

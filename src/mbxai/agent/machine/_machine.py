@@ -10,6 +10,7 @@ changes nothing.
         -> EVALUATING_GOAL -> COMPLETED
     EVALUATING_GOAL -> GENERATING_TODO        goal not reached: a new round, finished work is kept
     EXECUTING_TASKS <-> WAITING_FOR_HUMAN     nothing can go on until a person answers
+    EVALUATING_GOAL <-> WAITING_FOR_HUMAN     not reached in the last round: a person decides
     any -> FAILED                             and back, when a failed step is tried again
 """
 
@@ -26,8 +27,9 @@ import mbxai.agent.machine._rejections as rejections
 import mbxai.agent.machine._rounds as rounds
 import mbxai.agent.machine._tasks as tasks
 import mbxai.agent.machine._transitions as transitions
-from mbxai.agent._events import AgentEvent, StateChanged
-from mbxai.agent._result_models import AgentFailure, AgentState
+from mbxai.agent._events import AgentEvent, AnswerRejected, StateChanged
+from mbxai.agent._plan_models import TaskStatus
+from mbxai.agent._result_models import AgentFailure, AgentState, TokenUsage
 from mbxai.agent.machine._inputs import (
     Continued,
     FinalStructureChanged,
@@ -148,7 +150,11 @@ def _final_structure_changed(work: Work, event: FinalStructureChanged) -> None:
 def _model_returned(work: Work, event: ModelReturned) -> None:
     call = work.close_call(event.call_id)
     if isinstance(call, ModelCall):
-        asked = call.step is ModelStep.TASK and rounds.asks_person(event.value)
+        asked = (
+            call.step is ModelStep.TASK
+            and work.snapshot.human_in_loop
+            and rounds.asks_person(event.value)
+        )
         work.update(model=event.model or work.snapshot.model)
         work.count(call, event, asked_person=asked)
         _ON_ANSWER[call.step](work, call, event)
@@ -163,13 +169,26 @@ def _model_rejected(work: Work, event: ModelRejected) -> None:
 
 def _model_failed(work: Work, event: ModelFailed) -> None:
     call = next((c for c in work.snapshot.calls if c.id == event.call_id), None)
-    if not isinstance(call, ModelCall) or work.snapshot.error is not None:
+    if not isinstance(call, ModelCall):
+        return
+    if event.usage != TokenUsage():
+        work.count(call, event)
+    if work.snapshot.error is not None:
         return
     if call.step is ModelStep.COMPACTION and not event.retryable:
         # The run can do without a summary, as where the text to be summed up is too long itself.
         work.close_call(call.id)
         compaction.give_up(work, call)
+    elif work.snapshot.draft_response is not None and not event.retryable:
+        # It could neither be judged nor improved; the one that there is fits.
+        work.close_call(call.id)
+        work.emit(AnswerRejected(step=call.step, problems=(event.message,)))
+        completion.complete(work)
     else:
+        if call.task_id is not None and not event.retryable:
+            # The run is over: none of its tasks is in progress or still to come.
+            work.end_task(call.task_id, TaskStatus.FAILED, error=event.message)
+            tasks.skip_all(work, "The run failed in another task.")
         work.fail(
             AgentFailure(
                 type=event.error_type,

@@ -1,8 +1,9 @@
 """Analyses and plans of a model, turned into the public models. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+import mbxai.agent.machine._references as references
 from mbxai.agent._plan_models import Task, ToolAnalysis
 from mbxai.agent.machine._asked_calls import MAX_ARGUMENT_CHARS
 from mbxai.agent.machine._drafts import CallingTaskDraft, TaskDraft, ToolAnalysisDraft
@@ -41,20 +42,25 @@ def planned_tasks(
     ]
 
 
-def planned_call(draft: TaskDraft, policies: Mapping[str, ToolPolicy]) -> PlannedCall | None:
+def planned_call(
+    draft: TaskDraft, policies: Mapping[str, ToolPolicy], keys: Collection[str] = ()
+) -> PlannedCall | None:
     """Return the call with which a task begins, if the plan gives one that can be made.
 
     Args:
         draft: The task.
         policies: Policies of the tools that may be used, by name.
+        keys: Keys of the plan's tasks, to whose results arguments may refer.
 
     Returns:
-        The call; None if there is none, if no tool has its name, or if its arguments are no JSON
-        object. Then a model does the task.
+        The call; None if there is none, if no tool has its name, if its arguments are no JSON
+        object, or if they refer to a result within a longer text. Then a model does the task.
     """
     call = draft.tool_call if isinstance(draft, CallingTaskDraft) else None
     policy = policies.get(call.name) if call else None
     if call is None or policy is None or not _is_object(call.arguments):
+        return None
+    if references.mentions(call.arguments, keys):
         return None
     return PlannedCall(
         name=call.name,

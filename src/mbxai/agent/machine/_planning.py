@@ -78,7 +78,8 @@ def _take_plan(work: Work, draft: PlanDraft, event: ModelReturned) -> None:
     ids = [work.new_id() for _ in made.tasks]
     known = {**before.lost, **before.finished}
     planned = plan.planned_tasks(made.tasks, ids, known, list(event.policies))
-    calls = [plan.planned_call(task, event.policies) for task in made.tasks]
+    keys = {*known, *(task.key for task in made.tasks)}
+    calls = [plan.planned_call(task, event.policies, keys) for task in made.tasks]
     _change_lost_tasks(work, made, before)
     work.update(
         todo_list=TodoList(

@@ -26,10 +26,9 @@ SYSTEM = (
 )
 
 HUMAN_SYSTEM = (
-    " A person can help you: ask with the tools ask_question, request_decision or open_dialog when "
-    "you lack something that only a person can give. Ask for credentials only with open_dialog. "
-    "A text that begins with secret:// stands for a credential that you cannot see: pass it on "
-    "unchanged, as the whole value of a tool's argument of the same name."
+    " A person can help you: ask with the tools {tools} when you lack something that only a person "
+    "can give. {credentials} A text that begins with secret:// stands for a credential that you "
+    "cannot see: pass it on unchanged, as the whole value of a tool's argument of the same name."
 )
 
 ASK_QUESTION = "Ask a person a question and wait for the answer in words."
@@ -72,6 +71,19 @@ UNKNOWN_OUTCOME = (
     "outcome unknown: the run was interrupted during this call; check before you repeat it"
 )
 
+_EVALUATE = (
+    "Say which success criteria the results of tasks alone meet, and which they do not meet. If "
+    "all are met, remaining_criteria is empty, completion_percentage is 100 and goal_achieved is "
+    "true. Otherwise goal_achieved is false."
+)
+_ANSWER_AGAIN = "Answer again without that."
+# Both ways in full: a small model hardly finds an answer that agrees with itself by being told no.
+_EVALUATE_AGAIN = (
+    'Answer again. If all criteria are met: "remaining_criteria": [], "next_steps": [], '
+    '"completion_percentage": 100, "goal_achieved": true. If not, name those in '
+    'remaining_criteria: "goal_achieved": false.'
+)
+_EVALUATIONS = (ModelStep.EVALUATION, ModelStep.CONCLUSION)
 _INSTRUCTIONS = {
     ModelStep.REQUIREMENT: (
         "Analyse the requirement: the goal, its parts, how to tell that it is reached, and limits."
@@ -89,14 +101,10 @@ _INSTRUCTIONS = {
         "as possible, each with a short unique key. A task depends on another only if it needs its "
         "result; tasks without dependencies run at the same time."
     ),
-    ModelStep.EVALUATION: (
-        "Evaluate, by the tasks' results alone, which success criteria are met. The goal is "
-        "achieved if none remains."
-    ),
+    ModelStep.EVALUATION: _EVALUATE,
     ModelStep.CONCLUSION: (
-        "Evaluate, by the tasks' results alone, which success criteria are met. The goal is "
-        "achieved if none remains; then give the final response to the requirement as well, from "
-        "the tasks' results alone. If it is not achieved, final_response is null."
+        f"{_EVALUATE} If it is true, give the final response to the requirement as well, from the "
+        "tasks' results alone; if it is false, final_response is null."
     ),
     ModelStep.FINAL: (
         "Give the final response to the requirement in the wanted structure, from the tasks' "
@@ -113,8 +121,8 @@ _REPLAN = (
     "skipped tasks to try again, and in skip those not to be done any more."
 )
 _FILL_IN = (
-    "If one tool call does a task and all its arguments are known now, fill in tool_call; else it "
-    "is null."
+    "If one tool call does a task and each of its arguments is known now or is the result of "
+    "another task, fill in tool_call; else it is null."
 )
 _ASK = "A task may ask a person for what only a person can say; do not guess that."
 _PLANS = (ModelStep.PLAN, ModelStep.PLANNING)
@@ -138,10 +146,10 @@ def unknown_dialog(ids: Sequence[str]) -> str:
     return f"there is no such dialogue; choose one of {', '.join(ids)}"
 
 
-def unusable_answer(problems: Sequence[str]) -> str:
-    """Say what was wrong with the last answer."""
+def unusable_answer(problems: Sequence[str], *, advice: str = _ANSWER_AGAIN) -> str:
+    """Say what was wrong with the last answer, and what to do about it."""
     lines = "\n".join(f"- {line}" for line in problems)
-    return f"# Your last answer could not be used\n{lines}\nAnswer again without that."
+    return f"# Your last answer could not be used\n{lines}\n{advice}"
 
 
 def step_messages(
@@ -166,7 +174,8 @@ def step_messages(
         parts.append(_evaluation(snapshot))
     parts += [_people(snapshot), _draft(snapshot), _instruction(snapshot, call)]
     if call.feedback:
-        parts.append(unusable_answer(call.feedback))
+        advice = _EVALUATE_AGAIN if call.step in _EVALUATIONS else _ANSWER_AGAIN
+        parts.append(unusable_answer(call.feedback, advice=advice))
     return [_system(snapshot), {"role": "user", "content": _joined(parts)}]
 
 
@@ -221,8 +230,21 @@ def _may_fill_in(snapshot: AgentSnapshot, call: ModelCall) -> bool:
 
 
 def _system(snapshot: AgentSnapshot) -> dict[str, Any]:
-    content = SYSTEM + (HUMAN_SYSTEM if snapshot.human_in_loop else "") + _about_data(snapshot)
+    content = SYSTEM + _about_people(snapshot) + _about_data(snapshot)
     return {"role": "system", "content": content}
+
+
+def _about_people(snapshot: AgentSnapshot) -> str:
+    if not snapshot.human_in_loop:
+        return ""
+    if not snapshot.dialog_options:
+        return HUMAN_SYSTEM.format(
+            tools="ask_question or request_decision", credentials="Do not ask for credentials."
+        )
+    return HUMAN_SYSTEM.format(
+        tools="ask_question, request_decision or open_dialog",
+        credentials="Ask for credentials only with open_dialog.",
+    )
 
 
 def _about_data(snapshot: AgentSnapshot) -> str:
@@ -288,8 +310,7 @@ def _results(snapshot: AgentSnapshot, only: set[str] | None = None) -> str:
     shown = [task for task in tasks if only is None or task.id in only]
     if not shown:
         return ""
-    bound = bound_of(snapshot)
-    room = _RESULTS_CHARS if bound is None else bound * CHARS_PER_TOKEN // 2
+    room = _room(snapshot)
     if sum(len(task.result or "") for task in shown) > room:
         share = max(room // len(shown), _LEAST_OF_RESULT_CHARS)
         shown = [_cut(task, share) for task in shown]
@@ -299,6 +320,12 @@ def _results(snapshot: AgentSnapshot, only: set[str] | None = None) -> str:
         outcome = _outcome(snapshot, task)
         lines.append(f"- [{run.key if run else task.id}] {task.title} ({task.status}): {outcome}")
     return "# Results of tasks\n" + "\n".join(lines)
+
+
+def _room(snapshot: AgentSnapshot) -> int:
+    """How many characters the results may have together."""
+    bound = bound_of(snapshot)
+    return _RESULTS_CHARS if bound is None else bound * CHARS_PER_TOKEN // 2
 
 
 def _cut(task: Task, max_chars: int) -> Task:
@@ -349,7 +376,11 @@ def _draft(snapshot: AgentSnapshot) -> str:
 
 
 def _people(snapshot: AgentSnapshot) -> str:
-    lines = _listed("What people said", snapshot.human_context)
+    said, room = snapshot.human_context, _room(snapshot) // 2
+    if sum(map(len, said)) > room:
+        share = max(room // len(said), _LEAST_OF_RESULT_CHARS)
+        said = tuple(shortened(line, share) for line in said)
+    lines = _listed("What people said", said)
     lines += _listed("Credentials that people gave", snapshot.credentials)
     return "\n".join(lines)
 

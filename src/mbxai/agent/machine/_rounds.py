@@ -60,7 +60,7 @@ def on_message(work: Work, call: ModelCall, event: ModelReturned) -> None:
         _ask_again(work, call, prompts.CUT_ANSWER, "The answer was cut at the token limit.")
     elif event.finish_reason in _NOT_FINISHED:
         _ask_again(work, call, prompts.WITHHELD_ANSWER, "The answer was withheld.")
-    elif not content:
+    elif not defence.stripped(content).strip():
         _ask_again(work, call, prompts.EMPTY_ANSWER, "The answer was empty.")
     else:
         work.end_task(task_id, TaskStatus.COMPLETED, result=content)

@@ -146,8 +146,9 @@ class Interaction(Frozen):
     Attributes:
         purpose: What the answer decides: the result of a tool call of the model (`ask`), whether a
             complex task runs (`complexity`), whether a tool runs (`approval`), what a tool that has
-            begun is told (`elicitation`).
-        call_id: The model's call that waits, for all but `complexity`.
+            begun is told (`elicitation`), what becomes of a goal that is not reached (`goal`).
+        task_id: The task that waits; empty for `goal`.
+        call_id: The model's call that waits, for all but `complexity` and `goal`.
         question: What the tool wants to know, for `elicitation`.
         paused: The tool's call, which is opened again with the answer; None once it was.
         withdrawn: Whether the task ended otherwise, so that no answer is wanted any more.
@@ -158,13 +159,13 @@ class Interaction(Frozen):
     """
 
     id: str
-    purpose: Literal["ask", "complexity", "approval", "elicitation"]
+    purpose: Literal["ask", "complexity", "approval", "elicitation", "goal"]
     interaction_type: HumanInteractionType
     prompt: str
     options: tuple[str, ...] = ()
     dialog_option_id: str | None = None
     context: str = ""
-    task_id: str
+    task_id: str = ""
     call_id: str | None = None
     question: StoredQuestion | None = None
     paused: ToolCall | None = None
@@ -261,7 +262,8 @@ class Limits(Frozen):
 
     Attributes:
         max_task_iterations: Tasks started in one round of the plan.
-        max_replans: New rounds after an evaluation that found the goal not reached.
+        max_replans: New rounds after an evaluation that found the goal not reached; a person may
+            allow more.
         max_parallel_tasks: Tasks in progress at once.
         max_tool_rounds: Rounds of tool calls in one task.
         max_answer_attempts: Answers of the model to one step, the first included.

@@ -1,5 +1,6 @@
 """Tasks in the machine: which start, and in what state the session then is. Pure."""
 
+import mbxai.agent.machine._defence as defence
 import mbxai.agent.machine._human_tools as human_tools
 import mbxai.agent.machine._permits as permits
 import mbxai.agent.machine._prompts as prompts
@@ -8,7 +9,7 @@ import mbxai.agent.machine._rounds as rounds
 from mbxai.agent._human_models import HumanInteractionType
 from mbxai.agent._plan_models import Task, TaskStatus
 from mbxai.agent._result_models import AgentState
-from mbxai.agent.machine._snapshot import Interaction, ModelStep, PlannedCall
+from mbxai.agent.machine._snapshot import Interaction, ModelStep, PlannedCall, ToolCall
 from mbxai.agent.machine._work import Work
 
 COMPLEXITY_OPTIONS = ("proceed", "skip", "modify", "abort")
@@ -37,6 +38,22 @@ def skip_pending(work: Work, reason: str) -> None:
     for task in work.tasks():
         if task.status is TaskStatus.PENDING:
             work.change_task(task.id, status=TaskStatus.SKIPPED, error_message=reason)
+
+
+def skip_all(work: Work, reason: str) -> None:
+    """Skip every task that has not ended.
+
+    Args:
+        work: The transition.
+        reason: Why, in a sentence.
+    """
+    begun = [c for c in work.snapshot.calls if isinstance(c, ToolCall) and c.started]
+    for task in work.tasks():
+        if task.status is TaskStatus.IN_PROGRESS:
+            names = ", ".join(call.name for call in begun if call.task_id == task.id)
+            unknown = f" The outcome of {names} is not known." if names else ""
+            work.end_task(task.id, TaskStatus.SKIPPED, error=reason + unknown)
+    skip_pending(work, reason)
 
 
 def begin(work: Work, task: Task) -> None:
@@ -154,7 +171,7 @@ def _ask_to_proceed(work: Work, task: Task) -> None:
             interaction_type=HumanInteractionType.DECISION,
             prompt=f"The task {task.title!r} is complex ({task.estimated_complexity} of 5). Go on?",
             options=COMPLEXITY_OPTIONS,
-            context=task.description,
+            context=defence.visible(task.description),
             task_id=task.id,
         )
     )

@@ -20,7 +20,7 @@ from mbxai.agent._events import (
 from mbxai.agent._human_models import HumanInLoopRequest
 from mbxai.agent._plan_models import Task, TaskStatus, TodoList
 from mbxai.agent._result_models import AgentFailure, AgentState, ModelCallUsage, TokenUsage
-from mbxai.agent.machine._inputs import ModelRejected, ModelReturned
+from mbxai.agent.machine._inputs import ModelFailed, ModelRejected, ModelReturned
 from mbxai.agent.machine._snapshot import (
     AgentSnapshot,
     Interaction,
@@ -123,7 +123,7 @@ class Work:
     def count(
         self,
         call: ModelCall,
-        event: ModelReturned | ModelRejected,
+        event: ModelReturned | ModelRejected | ModelFailed,
         *,
         asked_person: bool = False,
     ) -> None:
@@ -230,7 +230,7 @@ def request_of(snapshot: AgentSnapshot, interaction: Interaction) -> HumanInLoop
         options=list(interaction.options),
         dialog_options=[o for o in snapshot.dialog_options if o.id == interaction.dialog_option_id],
         context=interaction.context,
-        task_id=interaction.task_id,
+        task_id=interaction.task_id or None,
         response_schema=question.form if question and form_fields(question.form) else None,
         url=question.url if question else "",
         source=question.source if question else "",

@@ -87,6 +87,7 @@ class ModelCaller:
                 call_id=call.id,
                 error_type=type(error).__name__,
                 message=str(error),
+                usage=usage_of_error(error),
                 # The same request would be refused again; anything else may pass or be put right.
                 retryable=not isinstance(error, BadRequestError),
             )
