@@ -8,6 +8,7 @@ import pytest
 from support.agent_scripts import EVALUATION, REQUIREMENT, TOOLS, Story, client_of, plan_of
 
 from mbxai import AgentFailedError, AsyncAgentClient
+from mbxai.agent.models import TokenUsage
 from mbxai.testing import FakeOpenRouter, Raw, Reply
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cost": 0.25}
@@ -68,3 +69,18 @@ async def test_what_a_users_own_client_gave_in_vain_is_counted() -> None:
         await AsyncAgentClient(Vain()).agent("Tell it", Story)
 
     assert caught.value.response.token_summary.total().total_tokens == 12
+
+
+async def test_no_server_makes_room_in_a_budget(fake: FakeOpenRouter) -> None:
+    below = {"prompt_tokens": -7, "completion_tokens": -5, "total_tokens": -12, "cost": -0.25}
+    fake.script(
+        *(Reply(json=answer, usage=below) for answer in (REQUIREMENT, TOOLS, plan_of("One"))),
+        Reply("done", usage=below),
+        Reply(json=EVALUATION, usage=below),
+        Reply(json={"title": "The end", "status": "told"}, usage=below),
+    )
+    async with client_of(fake) as client:
+        response = await AsyncAgentClient(client).agent("Tell it", Story)
+
+    assert response.is_complete()
+    assert response.token_summary.total() == TokenUsage()

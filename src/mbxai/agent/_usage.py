@@ -29,10 +29,10 @@ def usage_of(completion: object) -> TokenUsage:
     counts = {
         name: value
         for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-        if isinstance(value := getattr(usage, name, None), int)
+        if isinstance(value := getattr(usage, name, None), int) and value > 0
     }
     cost: object = getattr(usage, "cost", None)
-    if isinstance(cost, (int, float)) and isfinite(cost):
+    if isinstance(cost, (int, float)) and isfinite(cost) and cost > 0:
         return TokenUsage(**counts, cost_usd=cost)
     return TokenUsage(**counts)
 
@@ -55,12 +55,13 @@ def usage_of_error(error: MBXAIError) -> TokenUsage:
 
 
 def _counted(usage: Usage) -> TokenUsage:
+    """Count what a server says; nothing that it says makes room in a budget."""
     prompt, answer = usage.prompt_tokens_details, usage.completion_tokens_details
     return TokenUsage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.total_tokens,
-        cost_usd=usage.cost or 0.0,
-        cached_tokens=(prompt.cached_tokens if prompt else None) or 0,
-        reasoning_tokens=(answer.reasoning_tokens if answer else None) or 0,
+        prompt_tokens=max(usage.prompt_tokens, 0),
+        completion_tokens=max(usage.completion_tokens, 0),
+        total_tokens=max(usage.total_tokens, 0),
+        cost_usd=max(usage.cost or 0.0, 0.0),
+        cached_tokens=max((prompt.cached_tokens if prompt else None) or 0, 0),
+        reasoning_tokens=max((answer.reasoning_tokens if answer else None) or 0, 0),
     )

@@ -164,6 +164,23 @@ def test_a_model_is_told_of_the_tools_that_ask_people_as_they_are_offered() -> N
     assert not any(brace in text for text in told for brace in "{}")
 
 
+@pytest.mark.parametrize(
+    ("limits", "first", "second"),
+    [
+        (Limits(max_task_iterations=4, max_replans=1), 8, 4),
+        (Limits(max_task_iterations=40, max_replans=2), 50, 50),
+    ],
+)
+def test_a_plan_is_told_how_many_tasks_can_be_begun(
+    limits: Limits, first: int, second: int
+) -> None:
+    player = ListeningPlayer([task("a")], [task("b")], evaluations=[False, True], limits=limits)
+    told = player.start().run().texts(ModelStep.PLAN)
+
+    assert f"At most {first} tasks are carried out." in told[0]
+    assert f"At most {second} tasks are carried out." in told[1]
+
+
 @pytest.mark.parametrize("limits", [Limits(), MERGED], ids=["stepwise", "merged"])
 def test_a_plan_may_ask_people_only_where_there_are_any(limits: Limits) -> None:
     asking = ListeningPlayer([task("a")], limits=limits, human_in_loop=True).start().run()

@@ -16,6 +16,7 @@ import mbxai.agent.machine._defence as defence
 from mbxai.agent._human_models import DialogOption
 from mbxai.agent._plan_models import Task
 from mbxai.agent.machine._lengths import CHARS_PER_TOKEN, bound_of, shortened
+from mbxai.agent.machine._plan_checks import MAX_TASKS
 from mbxai.agent.machine._snapshot import AgentSnapshot, ModelCall, ModelStep
 from mbxai.wire import ToolInfo
 
@@ -220,9 +221,18 @@ def _instruction(snapshot: AgentSnapshot, call: ModelCall) -> str:
         lines.append(_REPLAN)
     if _may_fill_in(snapshot, call):
         lines.append(_FILL_IN)
-    if call.step in _PLANS and snapshot.human_in_loop:
-        lines.append(_ASK)
+    if call.step in _PLANS:
+        lines.append(f"At most {_most_tasks(snapshot)} tasks are carried out.")
+        if snapshot.human_in_loop:
+            lines.append(_ASK)
     return " ".join(lines)
+
+
+def _most_tasks(snapshot: AgentSnapshot) -> int:
+    """How many tasks of a plan can be begun in the rounds that are left."""
+    limits = snapshot.limits
+    rounds = max(limits.max_replans - snapshot.replans, 0) + 1
+    return min(limits.max_task_iterations * rounds, MAX_TASKS)
 
 
 def _may_fill_in(snapshot: AgentSnapshot, call: ModelCall) -> bool:
