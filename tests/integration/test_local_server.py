@@ -41,7 +41,7 @@ class Plan(BaseModel):
     """A plan."""
 
     title: str
-    steps: list["Step"]
+    steps: list["Step"] = Field(min_length=1)
     done: bool
 
 

@@ -2,8 +2,8 @@
 
 It is a Llama of one layer whose attention and feed-forward parts are zero, so that the next token
 depends on the last one alone: one-hot embeddings, and an output matrix that is a table of pairs.
-Free text is "Okay.", a text in JSON is "word", a number 3, a yes/no true, a list as short as it may be.
-Its chat template knows tools; offered some by a person, it calls one (native tool calls).
+Free text is "Okay.", a text in JSON is "word", a number 3, a yes/no true, a list is as short as it
+may be. Its chat template knows tools; offered some by a person, it calls one (native tool calls).
 """
 
 from itertools import pairwise

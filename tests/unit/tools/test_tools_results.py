@@ -420,13 +420,13 @@ async def test_secrets_are_taken_out_of_every_text_and_address() -> None:
 
 @pytest.mark.parametrize("filler", [0, 1_179_000, 1_179_640, 1_310_700, 3_000_000])
 def test_a_secret_where_a_huge_text_is_no_longer_read_is_not_shown_in_half(filler: int) -> None:
-    key = "k" * 5_000
+    key = "~" * 5_000
 
     def clean(text: str) -> str:
         return text.replace("x" * 1_000, "").replace(key, "[key]")
 
     result = shown("x" * filler + key * 300, 65_536, clean)
-    assert "kk" not in result.content
+    assert "~~" not in result.content
 
 
 # --- whole results --------------------------------------------------------------------------------

@@ -707,7 +707,7 @@ def test_at_least_one_call_may_run() -> None:
 
 # --- texts that are cleaned before they are shown -------------------------------------------------
 
-KEY = "k" * 3_000
+KEY = "~" * 3_000
 LIMIT = 1_500
 
 
@@ -736,10 +736,10 @@ async def test_a_result_is_cleaned_before_it_is_cut(function: Any) -> None:
         return text.replace(KEY, "secret://key")
 
     result = await client.call_tool("run", "{}", scrub=scrub)
-    assert "kk" not in result.content
+    assert "~~" not in result.content
     assert "secret://key" in result.content
     plain = await client.call_tool("run", "{}")
-    assert "kk" in plain.content
+    assert "~~" in plain.content
     assert plain.is_error == result.is_error
 
 
@@ -748,7 +748,7 @@ async def test_a_secret_that_fills_a_huge_error_is_not_cut_in_half() -> None:
         raise ValueError(key.reveal() * 34)
 
     result = await run(fail, {}, ToolContext(secrets={"key": KEY}))
-    assert "kk" not in result.content
+    assert "~~" not in result.content
 
 
 @pytest.mark.parametrize("name", [f"{KEY}", "read"])
@@ -760,10 +760,10 @@ async def test_what_the_model_itself_wrote_is_cleaned_too(name: str) -> None:
 
     client.registry.add(Tool("read", "", read, {"type": "object", "additionalProperties": False}))
     result = await client.call_tool(
-        name, json.dumps({KEY[:100]: 1}), scrub=lambda text: text.replace("k" * 100, "#")
+        name, json.dumps({KEY[:100]: 1}), scrub=lambda text: text.replace("~" * 100, "#")
     )
     assert result.is_error
-    assert "kkkk" not in result.content
+    assert "~~~~" not in result.content
     assert "#" in result.content
 
 
@@ -776,7 +776,7 @@ async def test_a_text_that_cannot_be_cleaned_is_withheld(caplog: pytest.LogCaptu
 
     result = await client.call_tool("run", "{}", scrub=scrub)
     assert "withheld" in result.content
-    assert "kk" not in result.content
+    assert "~~" not in result.content
     assert "scrub= failed" in caplog.text
 
 
