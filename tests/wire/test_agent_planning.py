@@ -13,6 +13,7 @@ from mbxai import (
     AsyncAgentClient,
     AsyncOpenRouterClient,
     AsyncToolClient,
+    HumanInLoopResponse,
 )
 from mbxai.testing import Auto, FakeOpenRouter, Match, Reply
 
@@ -174,6 +175,60 @@ async def test_a_call_that_refers_to_a_result_needs_no_model_and_no_word_of_its_
     first, then = response.todo_list.tasks
     assert then.dependencies == [first.id]
     assert then.result == "Rome has 126000 people"
+
+
+@pytest.mark.parametrize("human_in_loop", [True, False])
+async def test_a_planned_call_that_its_tools_rule_lets_pass_asks_nobody(
+    fake: FakeOpenRouter, human_in_loop: bool
+) -> None:
+    paid: list[int] = []
+    fake.script(planning(filled("a", "pay", amount=5)), conclusion(ULM))
+    async with client_of(fake) as client:
+        agent = AsyncAgentClient(paying(client, paid), human_in_loop, planning="merged")
+        response = await agent.agent("Pay", City)
+
+    assert steps(fake) == list(MERGED)
+    assert response.is_complete()
+    assert paid == [5]
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "referred-to"])
+async def test_a_planned_call_that_its_tools_rule_holds_up_waits_for_a_person(
+    fake: FakeOpenRouter, is_known: bool
+) -> None:
+    paid: list[int] = []
+    fake.script(
+        planning(
+            filled("a", "pay", amount=5),
+            filled("b", "pay", "a", amount=500 if is_known else "{{a.next}}"),
+        ),
+        conclusion(ULM),
+    )
+    async with client_of(fake) as client:
+        agent = AsyncAgentClient(paying(client, paid), True, planning="merged")
+        waiting = await agent.agent("Pay", City)
+        assert paid == [5]
+        (request,) = waiting.human_interaction_requests
+        answer = HumanInLoopResponse(
+            interaction_id=request.id, response_type="decision", decision="approve"
+        )
+        done = await agent.agent("", City, agent_id=waiting.agent_id, human_response=answer)
+
+    assert done.is_complete()
+    assert paid == [5, 500]
+    assert request.context == 'Arguments: {"amount": 500}'
+
+
+def paying(client: AsyncOpenRouterClient, paid: list[int]) -> AsyncToolClient:
+    """A tool that asks a person above 100, and says what to pay next."""
+
+    def pay(amount: int) -> dict[str, int]:
+        paid.append(amount)
+        return {"next": 500}
+
+    tools = AsyncToolClient(client)
+    tools.register_tool("pay", "Pay", pay, requires_approval=lambda given: given["amount"] > 100)
+    return tools
 
 
 async def test_the_schema_of_a_conclusion_holds_the_callers_model_as_it_is(

@@ -238,6 +238,18 @@ def wanted_type(
     return plan_type(snapshot) if call.step is ModelStep.PLAN else _TYPES[call.step]
 
 
+def planned_calls(answer: BaseModel | None) -> list[ToolCallDraft]:
+    """Return the tool calls that a plan has filled in.
+
+    Args:
+        answer: The answer to a step; one that is no plan has none.
+    """
+    plan = answer.todo_list if isinstance(answer, PlanningDraft) else answer
+    if not isinstance(plan, (CallingTodoDraft, CallingReplanDraft)):
+        return []
+    return [task.tool_call for task in plan.tasks if task.tool_call is not None]
+
+
 def plan_type(snapshot: AgentSnapshot) -> type[PlanDraft]:
     """Return the draft of a plan: of the first one of a turn, or of one that changes it."""
     is_merged = snapshot.limits.planning == "merged"

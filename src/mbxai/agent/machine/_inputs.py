@@ -74,7 +74,7 @@ class ModelReturned(_Input):
         finish_reason: Why the model stopped.
         policies: Policies of the tools that may be used, by name.
         needs_approval: Ids of the calls in the message that a person must agree to, by the rules
-            of their tools; None: as `policies` say.
+            of their tools; digests of the calls, for a plan. None: as `policies` say.
         model: The model that answered.
         generation_id: OpenRouter's id of the answer.
         context_window: Most tokens of the model's conversation; None where it is not known.

@@ -9,6 +9,7 @@ from mbxai.agent.machine._asked_calls import MAX_ARGUMENT_CHARS
 from mbxai.agent.machine._drafts import CallingTaskDraft, TaskDraft, ToolAnalysisDraft
 from mbxai.agent.machine._inputs import ToolPolicy
 from mbxai.agent.machine._snapshot import PlannedCall
+from mbxai.wire import call_digest
 
 
 def planned_tasks(
@@ -43,7 +44,10 @@ def planned_tasks(
 
 
 def planned_call(
-    draft: TaskDraft, policies: Mapping[str, ToolPolicy], keys: Collection[str] = ()
+    draft: TaskDraft,
+    policies: Mapping[str, ToolPolicy],
+    keys: Collection[str] = (),
+    needs_approval: Collection[str] | None = None,
 ) -> PlannedCall | None:
     """Return the call with which a task begins, if the plan gives one that can be made.
 
@@ -51,6 +55,7 @@ def planned_call(
         draft: The task.
         policies: Policies of the tools that may be used, by name.
         keys: Keys of the plan's tasks, to whose results arguments may refer.
+        needs_approval: Digests of the calls that a person must agree to; None: as `policies` say.
 
     Returns:
         The call; None if there is none, if no tool has its name, if its arguments are no JSON
@@ -66,7 +71,9 @@ def planned_call(
         name=call.name,
         arguments=call.arguments,
         effect=policy.effect,
-        requires_approval=policy.requires_approval,
+        requires_approval=policy.requires_approval
+        if needs_approval is None
+        else call_digest(call.name, call.arguments) in needs_approval,
         source=policy.source,
         is_trusted=policy.is_trusted,
     )

@@ -79,7 +79,9 @@ def _take_plan(work: Work, draft: PlanDraft, event: ModelReturned) -> None:
     known = {**before.lost, **before.finished}
     planned = plan.planned_tasks(made.tasks, ids, known, list(event.policies))
     keys = {*known, *(task.key for task in made.tasks)}
-    calls = [plan.planned_call(task, event.policies, keys) for task in made.tasks]
+    calls = [
+        plan.planned_call(task, event.policies, keys, event.needs_approval) for task in made.tasks
+    ]
     _change_lost_tasks(work, made, before)
     work.update(
         todo_list=TodoList(

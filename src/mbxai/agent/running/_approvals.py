@@ -7,12 +7,15 @@ from typing import Any
 
 import anyio.to_thread
 
+import mbxai.agent.machine._references as references
 from mbxai._redaction import get_logger
 from mbxai.agent._ports import ClientPort
 from mbxai.agent.machine._asked_calls import asked_calls
+from mbxai.agent.machine._drafts import ToolCallDraft
 from mbxai.agent.machine._inputs import ToolPolicy
+from mbxai.agent.machine._plan_checks import MAX_TASKS
 from mbxai.agent.machine._snapshot import ToolCall
-from mbxai.wire import ToolInfo
+from mbxai.wire import ToolInfo, call_digest
 
 logger = get_logger(__name__)
 
@@ -56,6 +59,35 @@ async def needing_approval(
             if call.name in asking
             and not call.refusal
             and await _needs_approval(port, call.name, call.arguments)
+        ]
+    )
+
+
+async def plan_needing_approval(
+    port: ClientPort, calls: Sequence[ToolCallDraft], infos: Sequence[ToolInfo]
+) -> tuple[str, ...]:
+    """Return the digests of the calls in a plan that a person must agree to.
+
+    Args:
+        port: The client with the tools.
+        calls: The calls. Of one that refers to results, the arguments are not known yet: if its
+            tool wants approval at times, a person is asked.
+        infos: What the client says of the tools that may be used.
+
+    Returns:
+        Digests in the order of the calls.
+    """
+    asking = {info.name for info in infos if info.requires_approval}
+    return tuple(
+        [
+            call_digest(call.name, call.arguments)
+            for number, call in enumerate(calls)
+            if call.name in asking
+            and (
+                number >= MAX_TASKS  # such a plan is not carried out as it is
+                or references.keys_in(call.arguments)
+                or await _needs_approval(port, call.name, call.arguments)
+            )
         ]
     )
 

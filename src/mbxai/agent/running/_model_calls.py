@@ -133,7 +133,12 @@ class ModelCaller:
             reply = await self._port.structured(messages, wanted)
         if reply.parsed is not None and call.step in _GIVES_RESPONSE:
             self.final_value = drafts.final_of(call.step, reply.parsed)
-        return _returned(call, reply).model_copy(update={"policies": approvals.policies_of(infos)})
+        update: dict[str, Any] = {"policies": approvals.policies_of(infos)}  # Any: fields
+        if calls := drafts.planned_calls(reply.parsed):
+            update["needs_approval"] = await approvals.plan_needing_approval(
+                self._port, calls, infos
+            )
+        return _returned(call, reply).model_copy(update=update)
 
     async def _streamed(
         self,
