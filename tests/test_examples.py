@@ -57,6 +57,7 @@ OWN_TEST = {
 ELSEWHERE = {
     "demo.py": "noxfile.py",
     "mcp_server.py": "tests/integration/test_mcp_example.py",
+    "worker.py": "tests/integration/test_agent_workers_example.py",
 }
 
 

@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         ToolRepeatError,
         ToolRetry,
         ToolRoundsExceededError,
+        ToolsChangedError,
     )
     from mbxai.mcp import (
         AsyncMCPClient,
@@ -230,6 +231,7 @@ __all__ = [
     "ToolResult",
     "ToolRetry",
     "ToolRoundsExceededError",
+    "ToolsChangedError",
     "__version__",
     "audio_part",
     "file_part",

@@ -239,9 +239,9 @@ async def test_a5_a_store_that_goes_down_in_a_run_loses_nothing_that_was_saved(
 class Slow(InMemorySessionStore):
     """A store of which each save takes longer than the lease."""
 
-    async def save(self, record: SessionRecord, data: dict[str, Any], *, owner: str) -> Any:
+    async def save(self, record: SessionRecord, *args: Any, **given: Any) -> Any:
         time.sleep(0.02)
-        return await super().save(record, data, owner=owner)
+        return await super().save(record, *args, **given)
 
 
 async def test_a5_a_store_slower_than_the_lease_only_delays_the_run(
@@ -300,7 +300,10 @@ async def overwrite(place: str, text: str) -> None:
         await store.redis.aclose()
         return
     with sqlite3.connect(place) as connection:
-        connection.execute("UPDATE sessions SET data = ? WHERE agent_id = 's'", (text,))
+        (number,) = connection.execute("SELECT id FROM sessions WHERE agent_id = 's'").fetchone()
+        connection.execute("UPDATE sessions SET seq = 0 WHERE id = ?", (number,))
+        connection.execute("DELETE FROM log WHERE id = ?", (number,))
+        connection.execute("UPDATE contents SET content = ? WHERE id = ?", (text.encode(), number))
     connection.close()
 
 
@@ -321,7 +324,9 @@ async def read(place: str) -> Any:
         await store.redis.aclose()
         return without_lease(value)
     with sqlite3.connect(place) as connection:
-        row = connection.execute("SELECT data FROM sessions WHERE agent_id = 's'").fetchone()
+        row = connection.execute(
+            "SELECT content FROM contents JOIN sessions USING (id) WHERE agent_id = 's'"
+        ).fetchone()
     connection.close()
     return row
 

@@ -190,13 +190,19 @@ async def test_a_server_asks_twice_while_another_task_goes_on(
 ) -> None:
     fake.reset()
     tasks = [task("a", "book"), task("b", "peek")]
+    # A legacy server cannot say in which of two calls it asks, so there is only one of them.
+    peek: dict[str, Any] = {"tool_calls": [call("peek")]}
+    fine = "The weather is fine."
     fake.script(
         Reply(
             when=Match(schema="TodoList"), json={"tasks": tasks, "estimated_total_time": "1 min"}
         ),
         Reply(when=Match(contains="outcome.\nbook"), tool_calls=[call("book")]),
-        Reply(when=Match(contains="outcome.\npeek"), tool_calls=[call("peek")]),
-        Reply("The weather is fine.", when=Match(contains="sunny")),
+        Reply(
+            when=Match(contains="outcome.\npeek"),
+            **(peek if era == "modern" else {"content": fine}),
+        ),
+        Reply(fine, when=Match(contains="sunny")),
         Reply("It is booked.", when=Match(contains="booked Oslo")),
         Auto(times=None),
     )

@@ -133,7 +133,9 @@ else:
     asyncio.run(store.aclose())
     os.write(closing, b".")
     _, status = os.waitpid(child, 0)
-    print(status, asyncio.run(store.list()), asyncio.run(store.load("child")).data)
+    page = asyncio.run(store.list())
+    names = sorted(session.agent_id for session in page.sessions)
+    print(status, names, asyncio.run(store.load("child")).data)
     asyncio.run(store.aclose())
 """
 

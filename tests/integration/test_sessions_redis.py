@@ -12,6 +12,7 @@ import pytest
 import redis
 import redis.asyncio
 from support.services import redis_url
+from support.stored_state import ids_of
 
 from mbxai.errors import SessionBusyError, SessionStoreError
 from mbxai.sessions import as_store
@@ -140,7 +141,7 @@ async def test_many_sessions_in_one_process_do_not_disturb_each_other(url, agent
             record = await store.save(record, {"n": n}, owner="one")
         with pytest.raises(SessionBusyError):
             await store.claim(agent_id, owner="two", lease_seconds=60)
-        assert agent_id in await store.list()
+        assert agent_id in await ids_of(store)
         assert await store.delete(agent_id) is True
         assert await store.load(agent_id) is None
 

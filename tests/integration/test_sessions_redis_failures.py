@@ -1,16 +1,12 @@
-"""RedisSessionStore where Redis is away, full, locked, or holds something else."""
+"""RedisSessionStore where Redis is away, full, locked, or too slow."""
 
 import asyncio
-import json
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Any, TypeVar
 
 import pytest
 import redis
@@ -20,146 +16,12 @@ from support.losing_proxy import LosingProxy
 from support.services import answers, free_port, own_redis, program
 
 from mbxai.errors import (
-    ConfigurationError,
-    SessionBusyError,
     SessionConflictError,
-    SessionDataError,
     SessionStoreError,
 )
 from mbxai.sessions import RedisSessionStore
 
-
-@pytest.fixture
-def prefix() -> str:
-    return f"test-{uuid4().hex}:"
-
-
-@pytest.fixture
-async def raw(redis_url: str, prefix: str) -> AsyncIterator[redis.asyncio.Redis]:
-    async with redis.asyncio.Redis.from_url(redis_url, decode_responses=True) as client:
-        yield client
-        async for key in client.scan_iter(match=f"{prefix}*"):
-            await client.delete(key)
-
-
-@pytest.fixture
-async def store(
-    redis_url: str, prefix: str, raw: redis.asyncio.Redis
-) -> AsyncIterator[RedisSessionStore]:
-    made = RedisSessionStore(redis_url, prefix=prefix)
-    yield made
-    await made.aclose()
-
-
-# --- what is stored -------------------------------------------------------------------------------
-
-
-async def test_the_clock_of_the_server_decides_about_leases(
-    store: RedisSessionStore, raw: redis.asyncio.Redis, prefix: str
-) -> None:
-    record = await store.claim("a", owner="one", lease_seconds=0.2)
-    seconds, _ = await raw.time()
-    until = float(await raw.hget(f"{prefix}a", "until") or 0)
-    assert abs(until - seconds) < 2
-    with pytest.raises(SessionBusyError):
-        await store.claim("a", owner="two", lease_seconds=5)
-    await asyncio.sleep(0.25)
-    taken = await store.claim("a", owner="two", lease_seconds=5)
-    assert taken.fence == record.fence + 1
-    with pytest.raises(SessionConflictError):
-        await store.save(record, {"n": 1}, owner="one")
-
-
-async def test_a_session_that_nobody_writes_is_dropped_but_not_before_its_lease_ends(
-    redis_url: str, raw: redis.asyncio.Redis, prefix: str
-) -> None:
-    store = RedisSessionStore(redis_url, prefix=prefix, ttl_seconds=0.3)
-    record = await store.claim("a", owner="one", lease_seconds=30)
-    assert 25_000 < await raw.pttl(f"{prefix}a") <= 30_000
-    record = await store.save(record, {"n": 1}, owner="one")
-    assert 25_000 < await raw.pttl(f"{prefix}a") <= 30_000
-    await store.release(record, owner="one")
-    assert await store.load("a") is not None
-    await asyncio.sleep(0.35)
-    assert await store.load("a") is None
-    await store.aclose()
-
-
-@pytest.mark.parametrize("change", ["field", "number", "json", "type"])
-async def test_a_damaged_session_is_left_as_it_is_and_can_be_removed(
-    store: RedisSessionStore, raw: redis.asyncio.Redis, prefix: str, change: str
-) -> None:
-    record = await store.claim("a", owner="one", lease_seconds=10)
-    record = await store.save(record, {"n": 1}, owner="one")
-    await store.release(record, owner="one")
-    key = f"{prefix}a"
-    if change == "field":
-        await raw.hdel(key, "data")
-    elif change == "type":
-        await raw.delete(key)
-        await raw.set(key, "something else")
-    else:
-        await raw.hset(key, *{"number": ("version", "one"), "json": ("data", "{half")}[change])
-    for call in (store.load("a"), store.claim("a", owner="two", lease_seconds=10)):
-        with pytest.raises(SessionDataError):
-            await call
-    if change == "json":
-        assert await raw.hget(key, "data") == "{half"
-        assert await raw.hget(key, "owner") == ""
-    assert await store.list() == ["a"]
-    assert await store.delete("a") is True
-
-
-async def test_clients_that_decode_and_clients_that_do_not_understand_each_other(
-    store: RedisSessionStore, redis_url: str, prefix: str
-) -> None:
-    decoding = RedisSessionStore(
-        lambda: redis.asyncio.Redis.from_url(redis_url, decode_responses=True), prefix=prefix
-    )
-    record = await store.claim("ä", owner="one", lease_seconds=10)
-    record = await store.save(record, {"text": "Grüße"}, owner="one")
-    assert await decoding.load("ä") == record
-    assert await decoding.list() == ["ä"]
-    await decoding.aclose()
-
-
-PROCESS = """
-import asyncio, json, sys
-from mbxai.errors import SessionBusyError
-from mbxai.sessions import RedisSessionStore
-
-async def main(url, prefix, me):
-    store, won = RedisSessionStore(url, prefix=prefix), []
-    for number in range(40):
-        try:
-            record = await store.claim(str(number), owner=me, lease_seconds=60)
-            await store.save(record, {"by": me}, owner=me)
-            won.append(number)
-        except SessionBusyError:
-            pass
-    print(json.dumps(won))
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-async def test_of_several_processes_exactly_one_gets_each_session(
-    store: RedisSessionStore, redis_url: str, prefix: str
-) -> None:
-    command = [sys.executable, "-W", "error", "-c", PROCESS, redis_url, prefix]
-    running = [
-        subprocess.Popen([*command, f"worker-{n}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for n in range(4)
-    ]
-    outputs = [await asyncio.to_thread(process.communicate) for process in running]
-    # A store that nobody closed is closed with its loop, and nothing warns of it.
-    assert [error for _, error in outputs] == [b""] * 4
-    won = sorted(number for output, _ in outputs for number in json.loads(output))
-    assert won == list(range(40))
-    assert len(await store.list()) == 40
-
-
-# --- Redis is away --------------------------------------------------------------------------------
+T = TypeVar("T")
 
 
 async def test_writes_wait_for_a_server_that_was_killed_and_lose_nothing(tmp_path: Path) -> None:
@@ -181,7 +43,9 @@ async def test_writes_wait_for_a_server_that_was_killed_and_lose_nothing(tmp_pat
     await store.aclose()
 
 
-async def test_a_write_whose_answer_was_lost_is_not_done_twice(tmp_path: Path) -> None:
+async def test_whatever_loses_its_answer_is_done_once_and_answered_as_if_nothing_had_been(
+    tmp_path: Path,
+) -> None:
     port = free_port()
     with own_redis(port, str(tmp_path)), LosingProxy(port) as proxy:
 
@@ -190,19 +54,72 @@ async def test_a_write_whose_answer_was_lost_is_not_done_twice(tmp_path: Path) -
             return redis.asyncio.Redis(port=proxy.port, retry=None)
 
         store = RedisSessionStore(client, wait_seconds=5)
-        record = await store.claim("a", owner="one", lease_seconds=60)
-        record = await store.save(record, {"n": 1}, owner="one")  # both scripts are known now
-        proxy.lose.set()
-        record = await store.save(record, {"n": 2}, owner="one")
-        assert not proxy.lose.is_set()
-        assert record.version == 2
-        proxy.lose.set()
-        again = await store.claim("a", owner="one", lease_seconds=60)
-        assert (again.version, again.fence) == (2, record.fence)
-        proxy.lose.set()
-        await store.release(record, owner="one")
-        assert (await store.claim("a", owner="two", lease_seconds=60)).fence == record.fence + 1
+
+        async def losing(call: Awaitable[T]) -> T:
+            proxy.lose.set()
+            answer = await call
+            assert not proxy.lose.is_set()
+            return answer
+
+        await the_whole_protocol(store, "warming up", just)  # every script is known now
+        await the_whole_protocol(store, "a", losing)
         await store.aclose()
+
+
+async def just(call: Awaitable[T]) -> T:
+    return await call
+
+
+async def the_whole_protocol(
+    store: RedisSessionStore, agent_id: str, do: Callable[[Awaitable[Any]], Awaitable[Any]]
+) -> None:
+    made = await do(store.create(agent_id, {"n": 0}, rows=[{"row": 1}], status="new"))
+    assert (made.version, made.fence, made.seq) == (1, 0, 1)
+    assert await store.load(agent_id) == made
+    record = await do(store.claim(agent_id, owner="one", lease_seconds=60))
+    assert (record.version, record.fence) == (1, 1)
+    first = await do(store.post_answer(agent_id, "question", {"yes": True}))
+    assert (first.number, first.content) == (1, {"yes": True})
+    record = await do(
+        store.save(record, {"n": 1}, owner="one", rows=[{"row": 2}], answers_read=1, drop_rows=1)
+    )
+    assert (record.version, record.seq, record.answers_read) == (2, 2, 1)
+    assert await store.load(agent_id) == record
+    await do(store.heartbeat(record, owner="one"))
+    assert [row.seq for row in await do(store.read_log(agent_id))] == [2]
+    assert [answer.content for answer in await do(store.read_answers(agent_id))] == [None]
+    again = await do(store.claim(agent_id, owner="one", lease_seconds=60))
+    assert again == record
+    await do(store.release(record, owner="one", due_at=0.0))
+    assert [due.agent_id for due in await do(store.due())] == [agent_id]
+    assert len((await do(store.list())).sessions) == 1
+    taken = await do(store.claim(agent_id, owner="two", lease_seconds=60))
+    assert (taken.version, taken.fence) == (2, 2)
+    await do(store.wait(agent_id, after=2, timeout_seconds=0.05))
+    assert await store.delete(agent_id) is True
+
+
+async def test_a_save_that_was_done_is_told_even_if_another_worker_came_in_between(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    with own_redis(port, str(tmp_path)), LosingProxy(port) as proxy:
+        mine = RedisSessionStore(lambda: redis.asyncio.Redis(port=proxy.port, retry=None))
+        other = RedisSessionStore(f"redis://127.0.0.1:{port}/0")
+        record = await mine.claim("a", owner="one", lease_seconds=0.01)
+        record = await mine.save(record, {"n": 1}, owner="one")
+        made = asyncio.create_task(other.wait("a", after=0, timeout_seconds=5))
+        proxy.lose.set()
+        saving = asyncio.create_task(mine.save(record, {"n": 2}, owner="one", rows=[{}]))
+        assert await made
+        await asyncio.sleep(0.02)
+        taken = await other.claim("a", owner="two", lease_seconds=5)
+        assert taken.data == {"n": 2}
+        assert (await saving).version == 2
+        with pytest.raises(SessionConflictError):
+            await mine.save(await saving, {"n": 3}, owner="one")
+        await mine.aclose()
+        await other.aclose()
 
 
 async def test_a_server_that_never_answers_is_an_error_in_time() -> None:
@@ -228,6 +145,91 @@ async def test_a_wrong_password_is_an_error_at_once(tmp_path: Path) -> None:
         await store.aclose()
 
 
+async def test_a_server_that_has_stopped_to_answer_is_an_error_in_time(tmp_path: Path) -> None:
+    port = free_port()
+    with own_redis(port, str(tmp_path)) as server:
+
+        def client() -> redis.asyncio.Redis:
+            return redis.asyncio.Redis(port=port, socket_timeout=0.3)  # tries ten times
+
+        store = RedisSessionStore(client, wait_seconds=1.0)
+        record = await store.claim("a", owner="one", lease_seconds=60)
+        server.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with pytest.raises(SessionStoreError, match="can be reached"):
+                await store.save(record, {"n": 1}, owner="one", rows=[{"row": 1}])
+            assert time.monotonic() - began < 8
+        finally:
+            server.send_signal(signal.SIGCONT)
+        # It was sent, and nobody knows whether it was done: whole it is in any case.
+        stored = await store.load("a")
+        assert stored is not None
+        assert (stored.version, stored.seq) in {(0, 0), (1, 1)}
+        assert len(await store.read_log("a")) == stored.seq
+        await store.aclose()
+
+
+async def test_a_server_that_loads_its_data_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    store = RedisSessionStore(f"redis://127.0.0.1:{port}/0", wait_seconds=20)
+    with own_redis(port, str(tmp_path)):
+        await store.create("a", {"n": 1})
+        async with redis.asyncio.Redis(port=port) as client:
+            for n in range(200):
+                await client.set(f"more-{n}", "x" * 100)
+            await client.bgrewriteaof()
+            while (await client.info("persistence"))["aof_rewrite_in_progress"]:
+                await asyncio.sleep(0.05)
+    slowly = ["--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"]
+    with own_redis(port, str(tmp_path), *slowly):
+        async with redis.asyncio.Redis(port=port, retry=None) as client:
+            with pytest.raises(redis.BusyLoadingError):
+                await client.get("more-0")
+        loaded = await store.load("a")
+        assert loaded is not None
+        assert loaded.data == {"n": 1}
+        await store.aclose()
+
+
+async def test_a_replica_that_is_no_master_yet_is_waited_for(tmp_path: Path) -> None:
+    port, other = free_port(), free_port()
+    (tmp_path / "other").mkdir()
+    with own_redis(port, str(tmp_path)), own_redis(other, str(tmp_path / "other")):
+        store = RedisSessionStore(f"redis://127.0.0.1:{port}/0", wait_seconds=20)
+        await store.create("a", {"n": 1})
+        async with redis.asyncio.Redis(port=port) as client:
+            await client.replicaof("127.0.0.1", other)
+            while (await client.info("replication"))["master_link_status"] != "up":
+                await asyncio.sleep(0.05)
+            saving = asyncio.create_task(store.create("b", {"n": 1}))
+            await asyncio.sleep(0.3)
+            assert not saving.done()
+            await client.replicaof("NO", "ONE")
+        assert (await saving).version == 1
+        await store.aclose()
+
+
+async def test_a_master_with_too_few_replicas_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    with own_redis(port, str(tmp_path), "--min-replicas-to-write", "1"):
+        store = RedisSessionStore(f"redis://127.0.0.1:{port}/0", wait_seconds=0.3)
+        with pytest.raises(SessionStoreError, match="can be reached"):
+            await store.create("a", {"n": 1}, rows=[{"row": 1}])
+        assert await store.load("a") is None
+        await store.aclose()
+
+
+async def test_a_write_that_too_few_replicas_have_is_an_error_that_says_so(tmp_path: Path) -> None:
+    port = free_port()
+    with own_redis(port, str(tmp_path)):
+        url = f"redis://127.0.0.1:{port}/0"
+        store = RedisSessionStore(url, wait_seconds=0.2, min_replicas=1)
+        with pytest.raises(SessionStoreError, match="replicas"):
+            await store.create("a", {"n": 1})
+        await store.aclose()
+
+
 async def test_a_full_server_refuses_the_write_and_keeps_what_it_has(tmp_path: Path) -> None:
     port = free_port()
     with own_redis(port, str(tmp_path), "--maxmemory-policy", "noeviction"):
@@ -236,9 +238,20 @@ async def test_a_full_server_refuses_the_write_and_keeps_what_it_has(tmp_path: P
         record = await store.save(record, {"n": 1}, owner="one")
         async with redis.asyncio.Redis(port=port) as client:
             await client.config_set("maxmemory", "1mb")
-            with pytest.raises(SessionStoreError, match="full"):
-                await store.save(record, {"n": 2}, owner="one")
+            for call in (
+                store.save(record, {"n": 2}, owner="one", rows=[{"row": 1}, {"row": 2}]),
+                store.save(record, {"n": 2}, owner="one"),
+                store.create("b", {"n": 1}, rows=[{"row": 1}]),
+                store.claim("b", owner="one", lease_seconds=60),
+                store.post_answer("a", "question", {"yes": True}),
+            ):
+                with pytest.raises(SessionStoreError, match="full"):
+                    await call
             assert await store.load("a") == record
+            assert await store.read_log("a") == []
+            assert await store.read_answers("a") == []
+            assert await store.load("b") is None
+            assert len((await store.list()).sessions) == 1
             await client.config_set("maxmemory", "0")
         assert (await store.save(record, {"n": 2}, owner="one")).version == 2
         await store.aclose()
@@ -257,59 +270,8 @@ async def test_the_master_is_found_through_a_sentinel(tmp_path: Path) -> None:
                 )
                 record = await store.claim("a", owner="one", lease_seconds=60)
                 assert (await store.save(record, {"n": 1}, owner="one")).version == 1
-                assert await store.list() == ["a"]
+                assert [session.agent_id for session in (await store.list()).sessions] == ["a"]
                 await store.aclose()
             finally:
                 sentinel.terminate()
     assert not answers(guard)
-
-
-# --- bad input ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("target", [None, 7, redis.Redis, {"host": "localhost"}])
-def test_what_is_no_target_is_refused(target: Any) -> None:
-    with pytest.raises(ConfigurationError, match="no target"):
-        RedisSessionStore(target)
-
-
-@pytest.mark.parametrize("options", [{"ttl_seconds": 0}, {"ttl_seconds": float("inf")}])
-def test_impossible_seconds_are_refused(options: Any) -> None:
-    with pytest.raises(ConfigurationError, match="ttl_seconds"):
-        RedisSessionStore("redis://localhost", **options)
-
-
-def test_impossible_patience_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="wait_seconds"):
-        RedisSessionStore("redis://localhost", wait_seconds=-1)
-
-
-@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://localhost:port/0"])
-async def test_a_url_of_something_else_is_refused_without_being_repeated(url: str) -> None:
-    with pytest.raises((ConfigurationError, SessionStoreError)) as caught:
-        await RedisSessionStore(f"{url}#hunter2", wait_seconds=0).load("a")
-    assert "hunter2" not in str(caught.value)
-
-
-async def test_a_client_that_blocks_is_refused(redis_url: str) -> None:
-    with redis.Redis.from_url(redis_url) as client:
-        store = RedisSessionStore(lambda: client)
-        with pytest.raises(ConfigurationError, match=r"redis\.asyncio"):
-            await store.load("a")
-
-
-def test_without_redis_py_the_extra_is_named() -> None:
-    code = """
-import asyncio, sys
-sys.modules["redis"] = sys.modules["redis.exceptions"] = None
-from mbxai.sessions import RedisSessionStore
-try:
-    asyncio.run(RedisSessionStore("redis://localhost").load("a"))
-except Exception as error:
-    print(type(error).__name__, error)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
-    )
-    assert done.stdout.startswith("ConfigurationError")
-    assert "mbxai[redis]" in done.stdout

@@ -137,7 +137,7 @@ def test_agent_configuration_options(run: functools.partial) -> None:
 
 
 def test_new_response_properties(run: functools.partial) -> None:
-    run(
+    done = run(
         seed.block('response = agent.agent("Create a web app", ProjectPlan)'),
         prelude=CLIENT + "agent = AgentClient(ai_client)",
         epilogue="""
@@ -147,6 +147,7 @@ def test_new_response_properties(run: functools.partial) -> None:
         assert response.tool_analysis is not None and response.goal_evaluation.goal_achieved
         """,
     )
+    assert done.returncode == 0  # the block, and the assertions after it
 
 
 def test_session_management(run: functools.partial) -> None:
@@ -154,7 +155,7 @@ def test_session_management(run: functools.partial) -> None:
 agent = AgentClient(ai_client)
 agent_id = agent.agent("Create a web app", ProjectPlan).agent_id
 """
-    run(
+    done = run(
         seed.block("# List active sessions"),
         prelude=CLIENT + prelude,
         epilogue="""
@@ -162,13 +163,15 @@ agent_id = agent.agent("Create a web app", ProjectPlan).agent_id
         assert info["original_prompt"] == "Create a web app" and info["conversation_length"] == 2
         """,
     )
+    assert done.returncode == 0  # the block, and the assertions after it
 
 
 def test_custom_model_registration(run: functools.partial) -> None:
-    run(
+    done = run(
         seed.block('OpenRouterClient.register_model("CUSTOM_MODEL", "provider/model-name")'),
         epilogue="assert client.model == 'provider/model-name'",
     )
+    assert done.returncode == 0  # the block, and the assertions after it
 
 
 def test_session_continuation_remembers_the_first_turn(
@@ -203,7 +206,6 @@ threading.setprofile(sys.getprofile())
     epilogue = """
     sys.setprofile(None)
     assert given == ["oauth_token_from_ui"], given
-    stored = agent.async_client._store
     assert "oauth_token_from_ui" not in json.dumps(agent.get_session_info(response.agent_id))
     """
     done = run(JIRA, prelude=prelude, epilogue=epilogue)
@@ -241,7 +243,7 @@ login, approval = first.human_interaction_requests
 text = text.replace(login.id, "auth_req_1").replace(approval.id, "approval_req_1")
 handler.set_session(agent_id, json.loads(text))
 """
-    run(
+    done = run(
         seed.block("# Multiple individual responses"),
         prelude=CLIENT + prelude,
         epilogue="""
@@ -249,6 +251,7 @@ handler.set_session(agent_id, json.loads(text))
         fake.__exit__(None, None, None)
         """,
     )
+    assert done.returncode == 0  # the block, and the assertions after it
 
 
 def test_default_session_handler(run: functools.partial) -> None:

@@ -11,12 +11,14 @@ from mbxai.agent._human_models import DialogOption, HumanInteractionType
 from mbxai.agent._result_models import TokenUsage
 from mbxai.agent.machine import _tool_questions as questions
 from mbxai.agent.machine._inputs import (
+    ApprovalVoided,
     Input,
     ModelFailed,
     ModelRejected,
     ModelReturned,
     ToolAsked,
     ToolPolicy,
+    ToolReconciled,
     ToolReturned,
     TurnStarted,
 )
@@ -40,6 +42,8 @@ POLICIES = {
     "send": ToolPolicy(effect="once"),
     "pay": ToolPolicy(effect="once", requires_approval=True),
 }
+DEFINITIONS = {name: f"{name} 1" for name in POLICIES}
+RECONCILABLE = ("send", "pay")
 JIRA = DialogOption(id="jira_auth", title="Jira", description="Log in")
 FORM = {
     "type": "object",
@@ -72,6 +76,7 @@ class Scene:
 
     def turn(self, number: int) -> TurnStarted:
         return TurnStarted(
+            definitions=dict(DEFINITIONS),
             prompt=f"reach goal {number}",
             nonce="a nonce",
             final_response_structure=FinalSchema(name="Answer", json_schema={"type": "object"}),
@@ -126,7 +131,8 @@ class World:
             return ModelRejected(call_id=call.id, problems=("goal: is missing",), usage=usage)
         value = self._value(snapshot, call)
         asked = [one["id"] for one in value.get("tool_calls") or ()]
-        needing = tuple(one for one in asked if self.happens(30)) if self.happens(30) else None
+        says = asked and self.happens(30)  # of the calls in a plan nothing is said here
+        needing = tuple(one for one in asked if self.happens(30)) if says else None
         if needing is not None:
             self.needing |= {one: one in needing for one in asked}
         reasons = ["stop", "stop", "stop", "length", "content_filter"]
@@ -140,9 +146,19 @@ class World:
             context_window=self._course.choice([None, None, 500]),
         )
 
+    def other_tools(self) -> dict[str, str]:
+        """Tools of which some are others than before."""
+        others = {name: f"{name} {self._course.randrange(1, 4)}" for name in POLICIES}
+        return {name: one for name, one in others.items() if self.happens(90)}
+
     # --- tools and people -------------------------------------------------------------------------
 
     def _tool(self, call: ToolCall) -> Input:
+        if call.reconciles:
+            outcome = self._course.choice(["done", "not_done", "unknown"])
+            return ToolReconciled(call_id=call.id, outcome=outcome, content="it was sent")
+        if call.grant and self.happens(10):
+            return ApprovalVoided(call_id=call.id, tools=self.other_tools())
         if self.happens(15):
             kind = self._course.choice(["form", "url"])
             question = StoredQuestion(

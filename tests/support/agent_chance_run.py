@@ -5,17 +5,20 @@ from collections.abc import Iterable
 from itertools import pairwise
 from random import Random
 
-from support.agent_chance import POLICIES, Scene, World
+from support.agent_chance import POLICIES, RECONCILABLE, Scene, World
 
 from mbxai.agent._plan_models import Task, TaskStatus
 from mbxai.agent._result_models import AgentState
 from mbxai.agent.machine import _transitions as transitions
 from mbxai.agent.machine._inputs import (
+    ApprovalVoided,
     Continued,
+    DefinitionSeen,
     FinalStructureChanged,
     HumanAnswered,
     Input,
     Ticked,
+    ToolReconciled,
     ToolStarted,
     TurnStarted,
 )
@@ -66,6 +69,7 @@ class ChanceRun:
         self._under_way: set[str] = set()
         self._ids: set[str] = set()
         self._started_once: set[tuple[int, str, str, int]] = set()
+        self._keys: dict[tuple[int, str, str], str] = {}
         self.give(scene.turn(1))
 
     # --- inputs -----------------------------------------------------------------------------------
@@ -89,6 +93,7 @@ class ChanceRun:
         check_state(step.snapshot)
         if isinstance(given, ToolStarted):
             self._check_starts(before, given)
+        self._note_permission(before, given)
         self.snapshot = self._course.choice([step.snapshot, _stored(step.snapshot)])
         self._past.append(given)
 
@@ -117,6 +122,8 @@ class ChanceRun:
         if self.world.happens(5):
             self._now += self._course.randrange(60)
             self.give(Ticked())
+        if self.world.happens(3) and (self.snapshot.calls or self.snapshot.open_interactions()):
+            self.give(DefinitionSeen(tools=self.world.other_tools()))
         if self.world.happens(3) and self.snapshot.calls:
             schema = FinalSchema(name="Other", json_schema={})
             self.give(FinalStructureChanged(final_response_structure=schema))
@@ -147,10 +154,13 @@ class ChanceRun:
             # Calls of the model are stopped; tools that run are waited for.
             self._under_way -= {c.id for c in snapshot.calls if isinstance(c, ModelCall)}
             if not self._under_way and snapshot.error.retryable and snapshot.calls:
-                self.give(Continued())
+                self.give(self._continued())
                 return True
         else:
             self._launch(call for call in snapshot.calls if call.id not in self._under_way)
+            if not self.world.is_kind and self.world.happens(self._crash_percent):
+                self._crash()  # what has just begun is lost
+                return True
         if self._under_way:
             call_id = self._course.choice(sorted(self._under_way))
             self._under_way.discard(call_id)
@@ -161,7 +171,7 @@ class ChanceRun:
             request = self._course.choice(open_)
             self.answer(request.id, self.world.fitting(request))
             return True
-        return False
+        return bool(snapshot.calls) and not self.world.is_kind  # none of them was begun yet
 
     def _launch(self, calls: Iterable[ModelCall | ToolCall]) -> None:
         starting = [call for call in calls if self.world.is_kind or self.world.happens(70)]
@@ -176,7 +186,10 @@ class ChanceRun:
         if self.snapshot.calls and (error is None or error.retryable):
             self._under_way.clear()
             self.crashes += 1
-            self.give(Continued())
+            self.give(self._continued())
+
+    def _continued(self) -> Continued:
+        return Continued(reconcilable=RECONCILABLE if self.world.happens(40) else ())
 
     def _repeat(self) -> None:
         """Give an input of earlier a second time, unless its call is open again."""
@@ -228,6 +241,13 @@ class ChanceRun:
         for call in starting:
             assert not call.started, f"{call.name} runs already"
             assert call.name in POLICIES
+            if call.reconciles:
+                assert call.effect == "once"
+                continue
+            call_of = (before.turn, call.task_id, call.call_id)
+            if call.attempt or call.questions:
+                assert self._keys[call_of] == (call.key or call.id), "another key than before"
+            self._keys[call_of] = call.key or call.id
             if self.world.needing.get(call.call_id, POLICIES[call.name].requires_approval):
                 assert call.approved, f"{call.name} runs without the approval that it needs"
             if call.effect == "once":
@@ -235,6 +255,24 @@ class ChanceRun:
                 run = (before.turn, call.task_id, call.call_id, call.questions)
                 assert run not in self._started_once, f"{call.name} runs a second time"
                 self._started_once.add(run)
+
+    def _note_permission(self, before: AgentSnapshot, given: Input) -> None:
+        """Note what lets a call run once more that must run once."""
+        again: ToolCall | None = None
+        if isinstance(given, ToolReconciled) and given.outcome == "not_done":
+            again = next(
+                c for c in before.calls if isinstance(c, ToolCall) and c.id == given.call_id
+            )
+        elif isinstance(given, HumanAnswered) and given.answer.decision == "run it again":
+            asked = next(i for i in before.interactions if i.id == given.interaction_id)
+            again = asked.paused if asked.answer is None and not asked.withdrawn else None
+        elif isinstance(given, ApprovalVoided):
+            again = next(
+                c for c in before.calls if isinstance(c, ToolCall) and c.id == given.call_id
+            )
+        if again is not None:
+            run = (before.turn, again.task_id, again.call_id, again.questions)
+            self._started_once.discard(run)
 
 
 def _stored(snapshot: AgentSnapshot) -> AgentSnapshot:

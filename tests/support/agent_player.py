@@ -72,6 +72,7 @@ class Player:
         human_in_loop: bool = False,
         dialog_options: Sequence[Any] = (),
         limits: Limits | None = None,
+        definitions: dict[str, str] | None = None,
     ) -> None:
         self.snapshot = AgentSnapshot(agent_id="agent-1")
         self.events: list[Any] = []
@@ -88,6 +89,7 @@ class Player:
             human_in_loop=human_in_loop,
             dialog_options=tuple(dialog_options),
             limits=limits or Limits(),
+            definitions=definitions,
         )
 
     def give(self, *inputs: Input) -> None:

@@ -43,18 +43,18 @@ class Store(SQLiteSessionStore):
         self._saves = 0
         self._releases = 0
 
-    async def save(self, record: SessionRecord, data: dict[str, Any], *, owner: str) -> Any:
+    async def save(self, record: SessionRecord, *args: Any, **given: Any) -> Any:
         self._saves += 1
         number = self._saves
         self._at(f"before save {number}")
-        saved = await super().save(record, data, owner=owner)
+        saved = await super().save(record, *args, **given)
         self._at(f"after save {number}")
         return saved
 
-    async def release(self, record: SessionRecord, *, owner: str) -> None:
+    async def release(self, record: SessionRecord, **given: Any) -> None:
         self._releases += 1
         self._at(f"before release {self._releases}")
-        await super().release(record, owner=owner)
+        await super().release(record, **given)
 
 
 async def child(order: dict[str, str]) -> None:

@@ -147,7 +147,10 @@ async def play(agent: AsyncAgentClient, agent_id: str) -> AgentResponse:
             return response
         answers = [
             HumanInLoopResponse(
-                interaction_id=request.id, response_type="decision", decision="approve"
+                interaction_id=request.id,
+                response_type="decision",
+                # Nobody knows what a call did that was cut off, and nobody tries it again.
+                decision="approve" if "approve" in request.options else "skip",
             )
             for request in response.human_interaction_requests
         ]

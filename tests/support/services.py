@@ -95,20 +95,66 @@ def own_redis(port: int, folder: str, *options: str) -> Iterator["subprocess.Pop
 
 @contextmanager
 def postgres_url() -> Iterator[str]:
-    """The URL of a Postgres server: POSTGRES_URL, or one of our own."""
+    """The URL of a Postgres server: POSTGRES_URL, one on its usual port, or one of our own."""
     if url := os.environ.get("POSTGRES_URL"):
         yield url
-        return
-    programs = _postgres_programs()
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        data = str(Path(folder) / "data")
-        as_user = _unprivileged(folder)
-        make = [programs / "initdb", "-D", data, "-U", "mbxai", "-A", "trust", "--no-sync"]
-        subprocess.run(as_user + [str(part) for part in make], check=True, capture_output=True)
-        serve = [programs / "postgres", "-D", data, "-p", port, "-k", folder, "-h", "127.0.0.1"]
-        with _running(as_user + [str(part) for part in serve], port):
-            yield f"postgresql://mbxai@127.0.0.1:{port}/postgres"
+    elif _lets_in(usual := "postgresql://postgres@127.0.0.1:5432/postgres"):
+        yield usual
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            cluster = PostgresCluster(folder)
+            with cluster.running():
+                yield cluster.url
+
+
+class PostgresCluster:
+    """A Postgres server of a test's own, which it may kill; started again it has its data."""
+
+    def __init__(self, folder: str) -> None:
+        self._programs = _postgres_programs()
+        self._folder = folder
+        self._port = free_port()
+        self._data = str(Path(folder) / "data")
+        self._as_user = _unprivileged(folder)
+        make = ["-D", self._data, "-U", "mbxai", "-A", "trust", "--no-sync"]
+        self._call("initdb", *make)
+        self.url = f"postgresql://mbxai@127.0.0.1:{self._port}/postgres"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it for a block."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop("immediate")
+
+    def start(self) -> None:
+        options = f"-p {self._port} -k {self._folder} -h 127.0.0.1"
+        log = str(Path(self._folder) / "log")
+        self._call("pg_ctl", "-D", self._data, "-w", "-s", "-l", log, "-o", options, "start")
+
+    def stop(self, mode: str) -> None:
+        """Stop it: "fast" ends sessions in order, "immediate" as a crash would."""
+        self._call("pg_ctl", "-D", self._data, "-w", "-s", "-m", mode, "stop")
+
+    def _call(self, program: str, *args: str) -> None:
+        command = [*self._as_user, str(self._programs / program), *args]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def _lets_in(url: str) -> bool:
+    try:
+        import psycopg
+    except ImportError:
+        missing("psycopg")
+    if not answers(5432):
+        return False
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _postgres_programs() -> Path:

@@ -29,6 +29,7 @@ FLOORS = {
     "mcp": 4,
     "agent": 5,
     "agent_server": 6,
+    "durable": 6,
     "local": 6,
     "testing": 6,
     "cli": 7,
@@ -37,7 +38,8 @@ FLOORS = {
 AGENT_KNOWS = {"agent", "wire", "sessions"}
 
 # Slow or optional: they are imported where they are used.
-LATE = {"mcp", "mcp_types", "httpx2", "opentelemetry", "redis", "rich", "typer", "xllamacpp"}
+LATE = {"dbos", "mcp", "mcp_types", "httpx2", "opentelemetry", "psycopg", "redis"}
+LATE |= {"rich", "typer", "xllamacpp"}
 
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60

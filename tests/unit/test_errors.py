@@ -40,6 +40,7 @@ VALUES = {
     "limit": "max_cost_usd",
     "run": SimpleNamespace(rounds=2),
     "interaction_id": "ask-1",
+    "tools": ("pay", "ship"),
 }
 
 

@@ -242,11 +242,11 @@ async def test_a_rule_of_approval_that_blocks_does_not_hold_up_the_loop() -> Non
 
 
 class SlowStore(InMemorySessionStore):
-    """Needs longer for a claim than a third of the lease."""
+    """Needs longer for a heartbeat than a third of the lease."""
 
-    async def claim(self, agent_id: str, *, owner: str, lease_seconds: float) -> SessionRecord:
+    async def heartbeat(self, record: SessionRecord, *, owner: str) -> None:
         await anyio.sleep(0.1)
-        return await super().claim(agent_id, owner=owner, lease_seconds=lease_seconds)
+        await super().heartbeat(record, owner=owner)
 
 
 @pytest.mark.parametrize("lease_seconds", [0.2, 1e-6])
@@ -264,18 +264,18 @@ async def test_a_lease_that_is_short_for_the_store_does_not_keep_the_run_from_it
 
 
 class Shaky(InMemorySessionStore):
-    """Refuses some claims of a session that is held."""
+    """Misses some heartbeats."""
 
     def __init__(self, refusals: int) -> None:
         super().__init__()
-        self.claims = 0
+        self.beats = 0
         self.refusals = refusals
 
-    async def claim(self, agent_id: str, *, owner: str, lease_seconds: float) -> SessionRecord:
-        self.claims += 1
-        if 1 < self.claims <= 1 + self.refusals:
+    async def heartbeat(self, record: SessionRecord, *, owner: str) -> None:
+        self.beats += 1
+        if self.beats <= self.refusals:
             raise SessionStoreError("The network is gone.")
-        return await super().claim(agent_id, owner=owner, lease_seconds=lease_seconds)
+        await super().heartbeat(record, owner=owner)
 
 
 class Working(OwnClient):
@@ -289,7 +289,7 @@ async def test_a_run_outlives_one_renewal_that_fails(caplog: pytest.LogCaptureFi
     agent = AsyncAgentClient(Working(), session_handler=store, lease_seconds=0.6)
 
     assert (await agent.agent("Tell it", Story)).is_complete()
-    assert store.claims >= 3
+    assert store.beats >= 2
     assert "is not renewed" in caplog.text
 
 
@@ -302,7 +302,7 @@ async def test_a_run_whose_lease_could_not_be_renewed_in_its_time_ends() -> None
 
 async def test_a_foreign_error_of_a_release_does_not_take_the_outcome_away() -> None:
     class Strange(InMemorySessionStore):
-        async def release(self, record: SessionRecord, *, owner: str) -> None:
+        async def release(self, record: SessionRecord, **_given: Any) -> None:
             raise KeyError("s")
 
     agent = AsyncAgentClient(OwnClient(), session_handler=Strange())
@@ -403,9 +403,9 @@ async def test_a_generator_that_reads_a_stream_may_be_closed_by_another_task() -
 
 async def test_a_stream_that_is_cancelled_again_and_again_gives_its_session_back() -> None:
     class SlowRelease(InMemorySessionStore):
-        async def release(self, record: SessionRecord, *, owner: str) -> None:
+        async def release(self, record: SessionRecord, **given: Any) -> None:
             await anyio.sleep(0.1)
-            await super().release(record, owner=owner)
+            await super().release(record, **given)
 
     class Hanging(OwnClient):
         async def create(self, messages: Any, **_options: Any) -> Any:
@@ -438,8 +438,8 @@ async def test_what_is_cancelled_within_a_store_is_an_error_and_no_cancellation_
 
 def test_a_loop_that_ends_while_a_stream_claims_its_session_leaves_none_claimed() -> None:
     class SlowClaim(InMemorySessionStore):
-        async def claim(self, agent_id: str, *, owner: str, lease_seconds: float) -> SessionRecord:
-            record = await super().claim(agent_id, owner=owner, lease_seconds=lease_seconds)
+        async def claim(self, agent_id: str, **given: Any) -> SessionRecord:
+            record = await super().claim(agent_id, **given)
             try:
                 await anyio.sleep(0.05)
             except asyncio.CancelledError:
@@ -453,10 +453,10 @@ def test_a_loop_that_ends_while_a_stream_claims_its_session_leaves_none_claimed(
     async def main() -> None:
         agent = AsyncAgentClient(OwnClient(), session_handler=store)
         kept.append(asyncio.create_task(read(agent.stream("Tell it", Story, agent_id="s"))))
-        while not await store.list():
+        while await store.load("s") is None:
             await asyncio.sleep(0.001)
 
     asyncio.run(main())
 
     assert kept[0].cancelled()
-    assert asyncio.run(store.list()) == []
+    assert asyncio.run(store.load("s")) is None

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -245,16 +246,16 @@ class Failing(InMemorySessionStore):
         self.saves = saves
         self.releases = releases
 
-    async def save(self, record: SessionRecord, data: dict, *, owner: str) -> SessionRecord:
+    async def save(self, record: SessionRecord, *args: Any, **given: Any) -> SessionRecord:
         if self.saves == 0:
             raise SessionStoreError("The disk is full.")
         self.saves = None if self.saves is None else self.saves - 1
-        return await super().save(record, data, owner=owner)
+        return await super().save(record, *args, **given)
 
-    async def release(self, record: SessionRecord, *, owner: str) -> None:
+    async def release(self, record: SessionRecord, **given: Any) -> None:
         if not self.releases:
             raise SessionStoreError("The disk is gone.")
-        await super().release(record, owner=owner)
+        await super().release(record, **given)
 
 
 @pytest.mark.parametrize("saves", range(1, 14, 3))

@@ -24,6 +24,7 @@ from support.agent_scripts import (
     planned,
     schemas_of,
 )
+from support.stored_state import state_of
 
 from mbxai import (
     AgentClient,
@@ -151,11 +152,10 @@ async def test_the_window_of_a_model_is_asked_for_once_and_only_for_long_convers
             Auto(times=None),
         )
         await agent.agent("Tell it", Story, agent_id="long")
-        record = await store.load("long")
+        state = await state_of(store, "long")
 
     assert asked() == 1
-    assert record is not None
-    assert record.data["context_window"] > 8_000
+    assert state["context_window"] > 8_000
 
 
 async def test_a_catalogue_that_fails_harms_no_run(fake: FakeOpenRouter):
@@ -225,10 +225,8 @@ async def test_options_of_a_call_take_the_place_of_the_clients_and_are_kept_for_
             unplanned_tools="allow",
             answer_deadline=AnswerDeadline(seconds=60),
         )
-        record = await store.load("s")
+        limits = (await state_of(store, "s"))["limits"]
 
-    assert record is not None
-    limits = record.data["limits"]
     assert (limits["max_repeats"], limits["max_context_tokens"]) == (5, 20_000)
     assert limits["unplanned_tools"] == "allow"
     assert limits["deadline"]["seconds"] == 60

@@ -570,13 +570,10 @@ async def test_a_corrupt_session_leaves_the_others_readable(
             await agent.agent("Summarise", Story, agent_id="good")
             await agent.agent("Summarise", Story, agent_id="bad")
         with sqlite3.connect(path) as database:
-            table = database.execute(
-                "select name from sqlite_master where type = 'table' and name not like 'sqlite%'"
-            ).fetchone()[0]
-            columns = [row[1] for row in database.execute(f"pragma table_info({table})")]
-            text = next(name for name in columns if name in ("data", "text", "body"))
+            database.execute("update sessions set seq = 0 where agent_id = 'bad'")
             database.execute(
-                f"update {table} set {text} = '{{\"schema_version\": 1}}' where agent_id = 'bad'"
+                """update contents set content = cast('{"schema_version": 1}' as blob)
+                where id = (select id from sessions where agent_id = 'bad')"""
             )
         database.close()
         async with AsyncAgentClient(client, session_handler=SQLiteSessionStore(path)) as agent:

@@ -280,7 +280,7 @@ async def test_an_answer_in_words_reaches_the_model_as_it_was_given(fake: FakeOp
     async with client_of(fake) as client:
         agent = AsyncAgentClient(client, True, [JIRA])
         # Somebody else's session holds a credential that is an ordinary word.
-        agent._vault.put("other", "jira_auth", {"username": "Lisbon"})
+        agent._setup.means.vault.put("other", "jira_auth", {"username": "Lisbon"})
         fake.script(plan(task("a")), ask, Auto(times=None))
         waiting = await agent.agent("Book", Story)
         answer = HumanInLoopResponse(
@@ -357,7 +357,7 @@ async def test_revoked_credentials_are_not_given_to_tools(fake: FakeOpenRouter) 
         await agent.agent("", Story, agent_id=waiting.agent_id, human_response=answer)
         await agent.revoke_credentials(waiting.agent_id, "jira_auth")
 
-        assert agent._vault.handles(waiting.agent_id) == []
+        assert agent._setup.means.vault.handles(waiting.agent_id) == []
 
 
 async def test_parameters_of_a_dialogue_must_be_json(fake: FakeOpenRouter) -> None:

@@ -7,6 +7,7 @@ from typing import Self
 
 import pytest
 from pydantic import BaseModel
+from support.stored_state import change_state, state_of
 
 from mbxai import AsyncAgentClient, AsyncOpenRouterClient, AsyncToolClient, HumanInLoopResponse
 from mbxai.sessions import InMemorySessionStore
@@ -272,11 +273,8 @@ async def test_a_message_with_a_thousand_calls_breaks_nothing(fake: FakeOpenRout
 
 async def bounded(store: InMemorySessionStore, agent_id: str, max_context_tokens: int) -> None:
     """Bound the conversations of a stored session that rests."""
-    record = await store.claim(agent_id, owner="test", lease_seconds=5.0)
-    state = {**record.data, "limits": {**record.data["limits"]}}
-    state["limits"]["max_context_tokens"] = max_context_tokens
-    record = await store.save(record, state, owner="test")
-    await store.release(record, owner="test")
+    limits = (await state_of(store, agent_id))["limits"]
+    await change_state(store, agent_id, limits={**limits, "max_context_tokens": max_context_tokens})
 
 
 async def test_a_long_conversation_is_summed_up_and_reasoning_goes_back_unchanged(

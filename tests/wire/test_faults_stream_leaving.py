@@ -94,6 +94,7 @@ async def test_s16_a_dropped_stream_closes_the_connection(raw, client):
     await first_of(await client.create(USER, stream=True))
     gc.collect()
     await left(raw)
+    assert raw.seen().disconnects == 1
 
 
 @pytest.mark.parametrize("view", ["text_stream", "events"])

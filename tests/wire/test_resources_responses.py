@@ -498,6 +498,7 @@ async def test_a_dropped_stream_gives_its_connection_back(raw, responses):
     del opened
     gc.collect()
     await left(raw)
+    assert raw.seen().disconnects == 1
 
 
 async def test_the_time_limits_of_the_client_hold_for_events(raw, client):

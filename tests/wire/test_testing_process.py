@@ -30,7 +30,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> bool:
-    for _ in range(250):
+    for _ in range(450):
         try:
             if not is_alive(pid):
                 return True

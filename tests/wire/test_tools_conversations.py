@@ -15,6 +15,7 @@ from support.tool_world_bank import Bank, Cents
 from support.tool_world_faults import MENDED, TROUBLES, WRONG
 from support.tool_world_judge import judge
 from support.tool_world_kinds import WORLDS
+from support.tool_world_plan import expected_outcome, plain
 from support.tool_world_player import ChattyFake, Record, play
 
 from mbxai.testing import FakeOpenRouter
@@ -39,7 +40,9 @@ async def test_the_world_ends_as_the_conversation_meant_it(
 ) -> None:
     for number in range(first, first + PER_TEST):
         plan = make_plan(number)
-        judge(plan, await play(plan, fake))
+        record = await play(plan, fake)
+        judge(plan, record)
+        assert plain(record.state) == expected_outcome(plan).state
 
 
 def test_the_conversations_have_every_shape_and_every_fault() -> None:

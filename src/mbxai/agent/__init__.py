@@ -1,9 +1,14 @@
 """The agent: six steps from a prompt to a typed final response, with people in the loop."""
 
 from mbxai.agent._client import AsyncAgentClient
+from mbxai.agent._sessions import AsyncAgentSessions
+from mbxai.agent._sessions_sync import AgentSessions
 from mbxai.agent._stream import AsyncAgentStream
-from mbxai.agent._sync import AgentClient, AgentStream
+from mbxai.agent._stream_sync import AgentStream
+from mbxai.agent._sync import AgentClient
 from mbxai.agent._turns import AgentOptions
+from mbxai.agent._worker import AsyncAgentWorker
+from mbxai.agent._worker_sync import AgentWorker
 from mbxai.agent.models import (
     AgentFailure,
     AgentResponse,
@@ -39,13 +44,17 @@ __all__ = [
     "AgentFailure",
     "AgentOptions",
     "AgentResponse",
+    "AgentSessions",
     "AgentState",
     "AgentStream",
+    "AgentWorker",
     "Answer",
     "AnswerDeadline",
     "AnswerList",
     "AsyncAgentClient",
+    "AsyncAgentSessions",
     "AsyncAgentStream",
+    "AsyncAgentWorker",
     "Budget",
     "DialogOption",
     "GoalEvaluation",

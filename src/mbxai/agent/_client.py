@@ -1,42 +1,28 @@
 """The asynchronous agent: sessions, answers of people, and runs until a session rests."""
 
-import time
+import copy
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any, Literal, Self, Unpack, cast
-from uuid import uuid4
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 import mbxai.agent._deprecations as deprecations
-import mbxai.agent._response as response
+import mbxai.agent._runs as runs
 import mbxai.agent._turns as turns
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._human_models import AnswerDeadline, AnswerList, DialogOption
-from mbxai.agent._limits import checked_budget, checked_callback, limits_with
+from mbxai.agent._limits import checked_budget, checked_callback
 from mbxai.agent._people import HumanResponse
-from mbxai.agent._ports import ClientPort
 from mbxai.agent._result_models import AgentResponse
+from mbxai.agent._runs import AgentSetup
+from mbxai.agent._sessions import AsyncAgentSessions
 from mbxai.agent._stream import AsyncAgentStream
-from mbxai.agent._turns import AgentOptions, TurnDefaults
-from mbxai.agent.machine._snapshot import AgentSnapshot, FinalSchema, Limits
-from mbxai.agent.running._claims import claimed, give_back
-from mbxai.agent.running._driver import Driver, Means, RunTerms
-from mbxai.agent.running._watching import Observer, both, watched
-from mbxai.agent.running._windows import ContextWindows
-from mbxai.errors import (
-    AgentFailedError,
-    BudgetExceededError,
-    ConfigurationError,
-    SessionNotFoundError,
-)
-from mbxai.sessions import (
-    CredentialVault,
-    SessionHandler,
-    SessionStore,
-    as_store,
-)
+from mbxai.agent._turns import AgentOptions
+from mbxai.agent.running._watching import Observer
+from mbxai.errors import ConfigurationError
+from mbxai.sessions import CredentialVault, SessionHandler, SessionStore, is_id
 from mbxai.wire import Budget, Effect
 
 M = TypeVar("M", bound=BaseModel, default=Any)  # Any: whatever a session was given
@@ -67,11 +53,13 @@ class AsyncAgentClient:
         max_repeats: int = 3,
         max_context_tokens: int | None = None,
         unplanned_tools: Literal["ask", "allow"] = "ask",
+        on_changed_tools: Literal["continue", "refuse"] = "continue",
         answer_deadline: AnswerDeadline | None = None,
         budget: Budget | None = None,
         run_budget: Budget | None = None,
         on_event: Callable[[AgentEvent], object] | None = None,
         lease_seconds: float = 60.0,
+        keep_log_rows: int | None = None,
         max_iterations: int | None = None,
     ) -> None:
         """Make an agent.
@@ -99,6 +87,8 @@ class AsyncAgentClient:
             unplanned_tools: What becomes of a tool call with effects that the plan did not name,
                 once text that tools brought in was read: "ask" a person (it is refused where
                 nobody can be asked), or "allow" it.
+            on_changed_tools: What becomes of a turn that goes on after its tools have changed:
+                "continue" with those that there are, or "refuse".
             answer_deadline: How long requests to people stay open, and what is done then; None:
                 for ever.
             budget: Bounds of what each session may use up, over all its turns.
@@ -108,6 +98,8 @@ class AsyncAgentClient:
                 at its end, for five seconds.
             lease_seconds: How long a session stays claimed after the last sign of life of the
                 process that runs it; a third of it passes between two signs.
+            keep_log_rows: Rows of a session's log that are kept, at least; older ones are dropped
+                now and then, and with them their events. None keeps all.
             max_iterations: Deprecated; the same as `max_task_iterations`.
 
         Raises:
@@ -127,28 +119,23 @@ class AsyncAgentClient:
             "max_repeats": max_repeats,
             "max_context_tokens": max_context_tokens,
             "unplanned_tools": unplanned_tools,
+            "on_changed_tools": on_changed_tools,
             "answer_deadline": answer_deadline,
         }
-        self._defaults = TurnDefaults(
-            human_in_loop=human_in_loop,
-            dialog_options=turns.dialogs_of(dialog_options),
-            limits=limits_with(Limits(), limits),
+        self._setup = AgentSetup(
+            means=runs.means_of(
+                ai_client,
+                session_handler,
+                lease_seconds=lease_seconds,
+                keep_log_rows=keep_log_rows,
+            ),
+            defaults=turns.defaults_of(human_in_loop, dialog_options, limits),
+            budget=checked_budget("budget", budget) or Budget(),
+            run_budget=checked_budget("run_budget", run_budget) or Budget(),
+            on_event=checked_callback(on_event),
         )
-        self._port = ClientPort(ai_client)
-        self._budget = checked_budget("budget", budget) or Budget()
-        self._run_budget = checked_budget("run_budget", run_budget) or Budget()
-        self._on_event = checked_callback(on_event)
-        if not lease_seconds > 0:
-            raise ConfigurationError(f"lease_seconds must be positive, not {lease_seconds!r}.")
-        self._store = as_store(session_handler)
-        self._vault = CredentialVault()
-        self._means = Means(
-            port=self._port,
-            store=self._store,
-            vault=self._vault,
-            windows=ContextWindows(self._port),
-            lease_seconds=lease_seconds,
-        )
+        self._port = self._setup.means.port
+        self._vaults = {"": self._setup.means.vault}  # by scope
 
     # --- runs -------------------------------------------------------------------------------------
 
@@ -167,6 +154,7 @@ class AsyncAgentClient:
         max_repeats: int | None = None,
         max_context_tokens: int | None = None,
         unplanned_tools: Literal["ask", "allow"] | None = None,
+        on_changed_tools: Literal["continue", "refuse"] | None = None,
         answer_deadline: AnswerDeadline | None = None,
         budget: Budget | None = None,
         run_budget: Budget | None = None,
@@ -191,11 +179,12 @@ class AsyncAgentClient:
             human_in_loop: Whether people may be asked, instead of the client's setting.
             agent_id: The session to go on with.
             human_response: Answers of people: one, a list, or a batch; a batch may be partial.
-            planning: As for the client, for the turn that begins; so are the next five.
+            planning: As for the client, for the turn that begins; so are the next ones.
             quality_iterations: As for the client.
             max_repeats: As for the client.
             max_context_tokens: As for the client.
             unplanned_tools: As for the client.
+            on_changed_tools: As for the client; also for a turn that goes on.
             answer_deadline: As for the client.
             budget: Bounds for the session, over all its turns, instead of the client's.
             run_budget: Bounds for this call, instead of the client's.
@@ -228,6 +217,7 @@ class AsyncAgentClient:
             "max_repeats": max_repeats,
             "max_context_tokens": max_context_tokens,
             "unplanned_tools": unplanned_tools,
+            "on_changed_tools": on_changed_tools,
             "answer_deadline": answer_deadline,
             "budget": budget,
             "run_budget": run_budget,
@@ -236,7 +226,10 @@ class AsyncAgentClient:
             "ask_questions": ask_questions,
             "answers": answers,
         }
-        return await self._run(prompt, final_response_structure, options, watcher=None)
+        outcome = await runs.run(
+            self._setup, prompt, final_response_structure, options, watcher=None
+        )
+        return cast("AgentResponse[M]", outcome)
 
     def stream(
         self,
@@ -258,103 +251,83 @@ class AsyncAgentClient:
             An asynchronous context manager and iterator of events; `response` is there after the
             last one. Leaving it early stops the run, and the session can be continued.
         """
-        turns.check_options(options)
+        turns.check_options(options, "stream")
         deprecations.warn_of(
             "agent", ask_questions=options.get("ask_questions"), answers=options.get("answers")
         )
 
         async def run(observe: Observer) -> AgentResponse[M]:
-            return await self._run(prompt, final_response_structure, options, watcher=observe)
+            outcome = await runs.run(
+                self._setup, prompt, final_response_structure, options, watcher=observe
+            )
+            return cast("AgentResponse[M]", outcome)
 
         return AsyncAgentStream(run)
 
-    async def _run(
+    async def submit(
         self,
         prompt: str,
-        final_type: type[M] | None,
-        options: AgentOptions,
-        *,
-        watcher: Observer | None,
-    ) -> AgentResponse[M]:
-        """Check what a caller gave, and run a session under the eyes of those who want to see."""
-        final_schema = turns.final_schema_of(final_type)
-        turns.check_tools(options.get("tools"), self._port.tool_infos())
-        limits_with(self._defaults.limits, turns.limit_options(options))
-        run = partial(self._run_session, prompt, final_type, final_schema, options)
-        callback = checked_callback(options.get("on_event")) or self._on_event
-        if callback is None:
-            return await run(watcher)
+        final_response_structure: type[M] | None = None,
+        **options: Unpack[AgentOptions],
+    ) -> str:
+        """Store a session, or a new turn of one, for a worker to run; see `AsyncAgentWorker`.
 
-        async def run_with(observe: Observer) -> AgentResponse[M]:
-            return await run(both(watcher, observe))
+        Args:
+            prompt: As for `agent()`.
+            final_response_structure: As for `agent()`.
+            **options: As for `agent()`; those about this call's run are not read.
 
-        return await watched(callback, run_with)
+        Returns:
+            The session's id.
 
-    async def _run_session(
-        self,
-        prompt: str,
-        final_type: type[M] | None,
-        final_schema: FinalSchema | None,
-        options: AgentOptions,
-        observe: Observer | None,
-    ) -> AgentResponse[M]:
-        agent_id = options.get("agent_id") or str(uuid4())
-        terms = RunTerms(
-            owner=str(uuid4()),
-            final_type=final_type,
-            budget=checked_budget("budget", options.get("budget")) or self._budget,
-            run_budget=checked_budget("run_budget", options.get("run_budget")) or self._run_budget,
-            observe=observe,
-        )
-        record = await claimed(
-            self._store, agent_id, owner=terms.owner, lease_seconds=self._means.lease_seconds
-        )
-        try:
-            driver = Driver(response.snapshot_of(agent_id, record.data), record, self._means, terms)
-            with driver.trace.span():
-                was_waiting = bool(driver.snapshot.open_interactions())
-                await driver.tick()
-                inputs = turns.inputs_of(
-                    driver.snapshot,
-                    # What ends because nobody answered is told before anything new begins.
-                    "" if was_waiting else prompt,
-                    final_schema,
-                    options,
-                    defaults=self._defaults,
-                    tools=self._port.tool_infos(),
-                    vault=self._vault,
-                    now=time.time(),
-                )
-                await driver.apply(*inputs)
-                await driver.run()
-        finally:
-            await give_back(self._store, record, owner=terms.owner)
-        raises = options.get("raise_on_failure", True)
-        return cast("AgentResponse[M]", self._outcome(driver, final_type, raises=raises))
+        Raises:
+            ConfigurationError: As for `agent()`.
+            SessionError: The session is run by another worker, or cannot be stored.
+        """
+        turns.check_options(options, "submit")
+        return await runs.submit(self._setup, prompt, final_response_structure, options)
 
-    def _outcome(
-        self, driver: Driver, final_type: type[BaseModel] | None, *, raises: bool
-    ) -> AgentResponse:
-        outcome = response.response_of(driver.snapshot, final_type, final_value=driver.final_value)
-        own = {option.id: option for option in self._defaults.dialog_options}
-        for request in outcome.human_interaction_requests:
-            request.dialog_options = [own.get(o.id, o) for o in request.dialog_options]
-        if driver.exhausted:
-            larger = "" if driver.exhausted.is_of_run else " and a larger budget"
-            raise BudgetExceededError(
-                driver.exhausted.message,
-                hint=f"Call agent() again with agent_id={outcome.agent_id!r}{larger}.",
-                limit=driver.exhausted.limit,
-                response=outcome,
-            )
-        if outcome.error is not None and raises:
-            hint = (
-                f"Call agent() again with agent_id={outcome.agent_id!r} to try that step again."
-                if outcome.error.retryable
-                else "A new prompt on the same agent_id starts a new turn."
-            )
-            raise AgentFailedError(outcome.error.message, hint=hint, response=outcome)
-        return outcome
+    async def resume(self, agent_id: str) -> AgentResponse:
+        """Let a session go on that nobody waits for, as a worker does.
+
+        Answers that were posted are taken in, and calls that a stopped worker left open are made.
+        Where the run is cut off it is due again at once, after a passing failure a little later.
+
+        Args:
+            agent_id: Which session.
+
+        Returns:
+            The state in which it rests; FAILED does not raise.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            SessionError: Another worker runs it, or it cannot be stored.
+            BudgetExceededError: A bound is reached.
+        """
+        return await runs.resume(self._setup, agent_id)
+
+    def for_scope(self, scope: str) -> Self:
+        """Return an agent for the sessions of one tenant or user.
+
+        It shares everything with this one, but finds no sessions and no credentials of others: an
+        id of another scope is not found.
+
+        Args:
+            scope: Whose sessions; up to 256 characters without control characters.
+
+        Returns:
+            An agent; closing it closes the store of all of them.
+
+        Raises:
+            ConfigurationError: It cannot be one.
+        """
+        if scope != "" and not is_id(scope):
+            raise ConfigurationError("A scope has up to 256 characters and no control characters.")
+        other = copy.copy(self)
+        vault = self._vaults.setdefault(scope, CredentialVault())
+        means = replace(self._setup.means, scope=scope, vault=vault)
+        other._setup = replace(self._setup, means=means)  # noqa: SLF001 - of its own kind
+        return other
 
     # --- the client's own tools -------------------------------------------------------------------
 
@@ -368,6 +341,7 @@ class AsyncAgentClient:
         effect: Effect = "once",
         timeout: float | None = None,
         requires_approval: bool = False,
+        reconcile: Callable[..., object] | None = None,
     ) -> None:
         """Register a tool with the wrapped client.
 
@@ -377,18 +351,23 @@ class AsyncAgentClient:
             function: What runs; blocking functions run in a worker thread.
             schema: JSON Schema of the arguments; None: made from the function's signature.
             effect: What a repeated run does: "read" and "idempotent" may be repeated after a
-                crash, "once" never is.
+                crash, "once" never is unasked.
             timeout: Seconds for one run; None waits for ever.
             requires_approval: Whether a person must agree before each run.
+            reconcile: Tells what came of a run that was cut off; see `ToolClient.register_tool`.
 
         Raises:
             AttributeError: The wrapped client takes no tools.
             ToolDefinitionError: The function cannot become a tool.
         """
-        given = {"effect": effect, "timeout": timeout, "requires_approval": requires_approval}
-        defaults = {"effect": "once", "timeout": None, "requires_approval": False}
+        given = {
+            "effect": (effect, "once"),
+            "timeout": (timeout, None),
+            "requires_approval": (requires_approval, False),
+            "reconcile": (reconcile, None),
+        }
         # A user's own client may take nothing but the four arguments of mbxai 2.3.
-        options = {key: value for key, value in given.items() if value != defaults[key]}
+        options = {key: value for key, (value, usual) in given.items() if value != usual}
         register = self._port.method("register_tool", "take tools", wrap="ToolClient")
         register(name, description, function, schema, **options)
 
@@ -421,6 +400,21 @@ class AsyncAgentClient:
 
     # --- sessions ---------------------------------------------------------------------------------
 
+    @property
+    def scope(self) -> str:
+        """Whose sessions they are; empty where nobody is told apart."""
+        return self._setup.means.scope
+
+    @property
+    def store(self) -> SessionStore:
+        """Where the sessions live."""
+        return self._setup.means.store
+
+    @property
+    def sessions(self) -> AsyncAgentSessions:
+        """The sessions of this agent's scope, whoever runs them."""
+        return AsyncAgentSessions(self._setup)
+
     async def get_session_info(self, agent_id: str) -> dict[str, Any]:  # Any: JSON of the session
         """Return a session's fields as JSON values, without credentials.
 
@@ -433,7 +427,7 @@ class AsyncAgentClient:
         Raises:
             SessionNotFoundError: There is no such session; also a `ValueError`.
         """
-        return response.session_info(await self._snapshot(agent_id))
+        return await self.sessions.info(agent_id)
 
     async def get_response(
         self, agent_id: str, final_response_structure: type[M] | None = None
@@ -450,8 +444,7 @@ class AsyncAgentClient:
         Raises:
             SessionNotFoundError: There is no such session.
         """
-        stored = response.response_of(await self._snapshot(agent_id), final_response_structure)
-        return cast("AgentResponse[M]", stored)
+        return await self.sessions.get(agent_id, final_response_structure)
 
     async def revoke_credentials(self, agent_id: str, dialog_option_id: str) -> None:
         """Take back what a person gave in a dialogue; no tool gets it any more.
@@ -460,7 +453,7 @@ class AsyncAgentClient:
             agent_id: Which session.
             dialog_option_id: Which dialogue.
         """
-        self._vault.revoke(agent_id, dialog_option_id)
+        self._setup.means.vault.revoke(agent_id, dialog_option_id)
 
     async def delete_session(self, agent_id: str) -> bool:
         """Delete a session and the credentials that people gave it.
@@ -471,24 +464,26 @@ class AsyncAgentClient:
         Returns:
             Whether there was one.
         """
-        self._vault.forget(agent_id)
-        return await self._store.delete(agent_id)
+        return await self.sessions.delete(agent_id)
 
     async def list_sessions(self) -> list[str]:
-        """Return the ids of all sessions in the store."""
-        return await self._store.list()
+        """Return the ids of all sessions in the store, the newest first.
 
-    async def _snapshot(self, agent_id: str) -> AgentSnapshot:
-        record = await self._store.load(agent_id)
-        if record is None or not record.data:
-            raise SessionNotFoundError(f"Agent session {agent_id} not found", agent_id=agent_id)
-        return response.snapshot_of(agent_id, record.data)
+        `sessions.list()` gives them in pages.
+        """
+        ids: list[str] = []
+        page = await self.sessions.list(limit=1000)
+        while True:
+            ids.extend(session.agent_id for session in page.sessions)
+            if page.next_cursor is None:
+                return ids
+            page = await self.sessions.list(limit=1000, cursor=page.next_cursor)
 
     # --- lifetime ---------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         """Close the connections of the session store; a later call opens them again."""
-        await self._store.aclose()
+        await self._setup.means.store.aclose()
 
     async def __aenter__(self) -> Self:
         """Return the agent."""

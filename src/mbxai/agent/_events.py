@@ -118,6 +118,18 @@ class ToolUnplanned(_Event):
     asked: bool
 
 
+class ToolsChanged(_Event):
+    """A turn goes on with other tools than before; names of those.
+
+    What a person had agreed to is asked anew where its tool has changed.
+    """
+
+    type: Literal["tools_changed"] = "tools_changed"
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
 class ContextCompacted(_Event):
     """A conversation that had grown too long was made shorter.
 
@@ -210,6 +222,7 @@ AgentEvent = (
     | CredentialConcealed
     | QuestionRefused
     | ToolUnplanned
+    | ToolsChanged
     | ContextCompacted
     | AnswerRejected
     | UsageAdded

@@ -57,7 +57,8 @@ class AnswerDeadline(BaseModel):
     Attributes:
         seconds: From the request on, at most a hundred years.
         complexity: For a complex task that asks whether to go on.
-        approval: For a tool that asks whether it may run.
+        approval: For a tool that asks whether it may run; what became of one that was interrupted
+            is then taken as unknown, and it is not run again.
         ask: For what the model or a tool wants to know: "tell" them that nobody answered, or
             "abort" the run.
         goal: For a goal that is not reached when no round of the plan is left: "fail" the run, or

@@ -107,5 +107,6 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "quality_iterations": _whole(0),
     "max_context_tokens": _whole(1, or_none=True),
     "unplanned_tools": _one_of("ask", "allow"),
+    "on_changed_tools": _one_of("continue", "refuse"),
     "answer_deadline": _deadline,
 }

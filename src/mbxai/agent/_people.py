@@ -112,7 +112,7 @@ def accept(
     responses: Sequence[HumanInLoopResponse],
     vault: CredentialVault,
     *,
-    tools: Collection[str],
+    tools: Collection[str] | None,
     now: float = 0.0,
 ) -> list[HumanAnswered]:
     """Check answers, put their credentials into the vault, and return what is left of them.
@@ -123,7 +123,7 @@ def accept(
         snapshot: The session's state.
         responses: The answers.
         vault: Where credentials go.
-        tools: Names of the tools that the client has.
+        tools: Names of the tools that the client has; None: another client will run them.
         now: When the answers came, in seconds since 1970; 0.0: not known.
 
     Returns:
@@ -143,7 +143,7 @@ def accept(
         given = _accepted(snapshot, asked, response, vault)
         interaction, record = answers.check(snapshot, asked.id, given.record, now=now)
         is_wanted = answers.wants_answer(interaction)
-        if is_wanted:
+        if is_wanted and tools is not None:
             _check_tool(snapshot, interaction, record, tools)
         answered = HumanAnswered(now=now, interaction_id=interaction.id, answer=record)
         pair = (answered, given.secrets)

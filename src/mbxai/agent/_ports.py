@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError
 from mbxai._redaction import redact
 from mbxai.agent._result_models import Result, TokenUsage
 from mbxai.agent._usage import usage_of
+from mbxai.agent.machine._definition import fingerprint
 from mbxai.errors import (
     BadRequestError,
     ConfigurationError,
@@ -72,7 +73,9 @@ class SupportsTools(Protocol):
 
         A client whose tools may ask people takes `can_pause` and `answer` besides: with the first
         it may return a result with a `question`, and it is called again with the second. One whose
-        tools report how far they are takes `on_event`, which it calls on the event loop.
+        tools report how far they are takes `on_event`, which it calls on the event loop. One whose
+        tools can say what a run did that was cut off takes `reconcile`: with it no tool is run, and
+        the result is that of the earlier run, has a `NotDone` as its `value`, or is an error.
         """
         ...
 
@@ -127,6 +130,8 @@ class ClientPort:
         call_tool = getattr(self._tools, "call_tool", None)
         self._pauses = _knows_argument(call_tool, "can_pause")
         self._reports = _knows_argument(call_tool, "on_event")
+        self._reconciles = _knows_argument(call_tool, "reconcile")
+        self._fingerprints: dict[str, tuple[ToolInfo, str]] = {}  # by the name of a tool
         self._bounds_retries = _knows_argument(
             getattr(self.client, "parse", None), "max_validation_retries"
         )
@@ -281,6 +286,25 @@ class ClientPort:
             infos = self._tools.tool_infos() if self._tools else []
         return [info for info in infos if only is None or info.name in only]
 
+    def definitions(self) -> dict[str, str]:
+        """Return the fingerprint of each tool as it is defined now, by name."""
+        infos = {info.name: info for info in self.tool_infos()}
+        known = self._fingerprints
+        self._fingerprints = {
+            # To compare is much quicker than to write all of it as JSON.
+            name: known[name]
+            if name in known and known[name][0] == info
+            else (info, fingerprint(info))
+            for name, info in infos.items()
+        }
+        return {name: made for name, (_, made) in self._fingerprints.items()}
+
+    def reconcilable(self) -> tuple[str, ...]:
+        """Return the names of the tools that can say what a run did that was cut off."""
+        if not self._reconciles:
+            return ()
+        return tuple(info.name for info in self.tool_infos() if info.can_reconcile)
+
     def tool_definitions(self, only: Sequence[str] | None = None) -> list[ToolDefinition]:
         """Return the tools that may be used as they are offered to a model."""
         with self._translated("tool_definitions"):
@@ -300,8 +324,12 @@ class ClientPort:
         can_pause: bool = False,
         answer: ToolAnswer | None = None,
         on_event: Callable[[ToolEvent], object] | None = None,
+        reconcile: bool = False,
     ) -> ToolResult:
-        """Run a tool; a failure is a result that says so, and a question one that waits."""
+        """Run a tool; a failure is a result that says so, and a question one that waits.
+
+        With `reconcile` no tool is run: it is asked what its last run did.
+        """
         if self._tools is None:
             content = f"There is no tool {name!r}."
             return ToolResult(call_id=call_id, name=name, content=content, is_error=True)
@@ -310,6 +338,8 @@ class ClientPort:
             known |= {"can_pause": can_pause, "answer": answer}
         if self._reports:
             known["on_event"] = on_event
+        if reconcile:
+            known["reconcile"] = True
         try:
             return await self._tools.call_tool(
                 name,

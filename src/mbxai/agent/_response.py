@@ -8,7 +8,8 @@ from mbxai.agent._human_models import HumanInteractionType
 from mbxai.agent._people import question_of
 from mbxai.agent._plan_models import Task, TaskStatus
 from mbxai.agent._result_models import AgentResponse, AgentState
-from mbxai.agent.machine._snapshot import SCHEMA_VERSION, AgentSnapshot
+from mbxai.agent._stored_forms import migrated
+from mbxai.agent.machine._snapshot import AgentSnapshot
 from mbxai.agent.machine._work import request_of
 from mbxai.errors import SessionDataError
 from mbxai.wire import json_schema_of
@@ -108,14 +109,7 @@ def snapshot_of(agent_id: str, data: dict[str, Any]) -> AgentSnapshot:  # Any: J
     """
     if not data:
         return AgentSnapshot(agent_id=agent_id)
-    version = data.get("schema_version")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise SessionDataError(
-            f"The session {agent_id!r} has schema version {version!r}; this mbxai reads up to "
-            f"{SCHEMA_VERSION}.",
-            hint="Run it with the version of mbxai that wrote it, or a newer one.",
-            agent_id=agent_id,
-        )
+    data = migrated(data, agent_id=agent_id)
     try:
         return AgentSnapshot.model_validate(data)
     except ValidationError as error:

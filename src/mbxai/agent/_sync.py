@@ -1,7 +1,8 @@
 """The blocking agent: the same API for callers that do not await."""
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Literal, Self, Unpack, cast
+from typing import Any, Literal, Self, Unpack
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -13,57 +14,13 @@ from mbxai.agent._events import AgentEvent
 from mbxai.agent._human_models import AnswerDeadline, AnswerList, DialogOption
 from mbxai.agent._people import HumanResponse
 from mbxai.agent._result_models import AgentResponse
-from mbxai.agent._stream import AsyncAgentStream
+from mbxai.agent._sessions_sync import AgentSessions
+from mbxai.agent._stream_sync import AgentStream
 from mbxai.agent._turns import AgentOptions
 from mbxai.sessions import SessionHandler, SessionStore
 from mbxai.wire import Budget, Effect
 
 M = TypeVar("M", bound=BaseModel, default=Any)  # Any: whatever a session was given
-
-
-class AgentStream(Generic[M]):
-    """The events of one run.
-
-    Use it as `with agent.stream(...) as run: for event in run: ...`, and read `run.response`
-    afterwards. Leaving the block early stops the run; its session is kept.
-    """
-
-    def __init__(self, pump: "portal.StreamPump[AgentEvent]") -> None:
-        """Take a run that has begun.
-
-        Args:
-            pump: Its events.
-        """
-        self._pump = pump
-
-    @property
-    def response(self) -> AgentResponse[M]:
-        """The state in which the run rests.
-
-        Raises:
-            AgentError: The run has not come to rest yet.
-        """
-        return cast("AsyncAgentStream[M]", self._pump.source).response
-
-    def close(self) -> None:
-        """Stop the run if it has not come to rest."""
-        self._pump.close()
-
-    def __enter__(self) -> Self:
-        """Return the stream."""
-        return self
-
-    def __exit__(self, *_exc_info: object) -> None:
-        """Stop the run if it has not come to rest."""
-        self.close()
-
-    def __iter__(self) -> Self:
-        """Return the stream."""
-        return self
-
-    def __next__(self) -> AgentEvent:
-        """Return the next event; after the last one, raise what the run raised, if it did."""
-        return next(self._pump)
 
 
 class AgentClient:
@@ -91,11 +48,13 @@ class AgentClient:
         max_repeats: int = 3,
         max_context_tokens: int | None = None,
         unplanned_tools: Literal["ask", "allow"] = "ask",
+        on_changed_tools: Literal["continue", "refuse"] = "continue",
         answer_deadline: AnswerDeadline | None = None,
         budget: Budget | None = None,
         run_budget: Budget | None = None,
         on_event: Callable[[AgentEvent], object] | None = None,
         lease_seconds: float = 60.0,
+        keep_log_rows: int | None = None,
         max_iterations: int | None = None,
     ) -> None:
         """Make an agent.
@@ -123,6 +82,8 @@ class AgentClient:
             unplanned_tools: What becomes of a tool call with effects that the plan did not name,
                 once text that tools brought in was read: "ask" a person (it is refused where
                 nobody can be asked), or "allow" it.
+            on_changed_tools: What becomes of a turn that goes on after its tools have changed:
+                "continue" with those that there are, or "refuse".
             answer_deadline: How long requests to people stay open, and what is done then; None:
                 for ever.
             budget: Bounds of what each session may use up, over all its turns.
@@ -132,6 +93,8 @@ class AgentClient:
                 at its end, for five seconds.
             lease_seconds: How long a session stays claimed after the last sign of life of the
                 process that runs it; a third of it passes between two signs.
+            keep_log_rows: Rows of a session's log that are kept, at least; older ones are dropped
+                now and then, and with them their events. None keeps all.
             max_iterations: Deprecated; the same as `max_task_iterations`.
 
         Raises:
@@ -152,11 +115,13 @@ class AgentClient:
             max_repeats=max_repeats,
             max_context_tokens=max_context_tokens,
             unplanned_tools=unplanned_tools,
+            on_changed_tools=on_changed_tools,
             answer_deadline=answer_deadline,
             budget=budget,
             run_budget=run_budget,
             on_event=on_event,
             lease_seconds=lease_seconds,
+            keep_log_rows=keep_log_rows,
             max_iterations=max_iterations,
         )
 
@@ -180,6 +145,7 @@ class AgentClient:
         max_repeats: int | None = None,
         max_context_tokens: int | None = None,
         unplanned_tools: Literal["ask", "allow"] | None = None,
+        on_changed_tools: Literal["continue", "refuse"] | None = None,
         answer_deadline: AnswerDeadline | None = None,
         budget: Budget | None = None,
         run_budget: Budget | None = None,
@@ -204,11 +170,12 @@ class AgentClient:
             human_in_loop: Whether people may be asked, instead of the client's setting.
             agent_id: The session to go on with.
             human_response: Answers of people: one, a list, or a batch; a batch may be partial.
-            planning: As for the client, for the turn that begins; so are the next five.
+            planning: As for the client, for the turn that begins; so are the next ones.
             quality_iterations: As for the client.
             max_repeats: As for the client.
             max_context_tokens: As for the client.
             unplanned_tools: As for the client.
+            on_changed_tools: As for the client; also for a turn that goes on.
             answer_deadline: As for the client.
             budget: Bounds for the session, over all its turns, instead of the client's.
             run_budget: Bounds for this call, instead of the client's.
@@ -244,6 +211,7 @@ class AgentClient:
                 max_repeats=max_repeats,
                 max_context_tokens=max_context_tokens,
                 unplanned_tools=unplanned_tools,
+                on_changed_tools=on_changed_tools,
                 answer_deadline=answer_deadline,
                 budget=budget,
                 run_budget=run_budget,
@@ -276,6 +244,81 @@ class AgentClient:
         stream = self._core.stream(prompt, final_response_structure, **options)
         return AgentStream(portal.StreamPump(stream.__aenter__))
 
+    def submit(
+        self,
+        prompt: str,
+        final_response_structure: type[M] | None = None,
+        **options: Unpack[AgentOptions],
+    ) -> str:
+        """Store a session, or a new turn of one, for a worker to run; see `AsyncAgentWorker`.
+
+        Args:
+            prompt: As for `agent()`.
+            final_response_structure: As for `agent()`.
+            **options: As for `agent()`; those about this call's run are not read.
+
+        Returns:
+            The session's id.
+
+        Raises:
+            ConfigurationError: As for `agent()`.
+            SessionError: The session is run by another worker, or cannot be stored.
+        """
+        return portal.run(self._core.submit, prompt, final_response_structure, **options)
+
+    def resume(self, agent_id: str) -> AgentResponse:
+        """Let a session go on that nobody waits for, as a worker does.
+
+        Answers that were posted are taken in, and calls that a stopped worker left open are made.
+        Where the run is cut off it is due again at once, after a passing failure a little later.
+
+        Args:
+            agent_id: Which session.
+
+        Returns:
+            The state in which it rests; FAILED does not raise.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            SessionError: Another worker runs it, or it cannot be stored.
+            BudgetExceededError: A bound is reached.
+        """
+        return portal.run(self._core.resume, agent_id)
+
+    def for_scope(self, scope: str) -> Self:
+        """Return an agent for the sessions of one tenant or user.
+
+        It shares everything with this one, but finds no sessions and no credentials of others: an
+        id of another scope is not found.
+
+        Args:
+            scope: Whose sessions; up to 256 characters without control characters.
+
+        Returns:
+            An agent; closing it closes the store of all of them.
+
+        Raises:
+            ConfigurationError: It cannot be one.
+        """
+        other = copy.copy(self)
+        other._core = self._core.for_scope(scope)  # noqa: SLF001 - of its own kind
+        return other
+
+    @property
+    def scope(self) -> str:
+        """Whose sessions they are; empty where nobody is told apart."""
+        return self._core.scope
+
+    @property
+    def store(self) -> SessionStore:
+        """Where the sessions live."""
+        return self._core.store
+
+    @property
+    def sessions(self) -> AgentSessions:
+        """The sessions of this agent's scope, whoever runs them."""
+        return AgentSessions(self._core.sessions)
+
     def register_tool(
         self,
         name: str,
@@ -286,6 +329,7 @@ class AgentClient:
         effect: Effect = "once",
         timeout: float | None = None,
         requires_approval: bool = False,
+        reconcile: Callable[..., object] | None = None,
     ) -> None:
         """Register a tool with the wrapped client.
 
@@ -295,9 +339,10 @@ class AgentClient:
             function: What runs; blocking functions run in a worker thread.
             schema: JSON Schema of the arguments; None: made from the function's signature.
             effect: What a repeated run does: "read" and "idempotent" may be repeated after a
-                crash, "once" never is.
+                crash, "once" never is unasked.
             timeout: Seconds for one run; None waits for ever.
             requires_approval: Whether a person must agree before each run.
+            reconcile: Tells what came of a run that was cut off; see `ToolClient.register_tool`.
 
         Raises:
             AttributeError: The wrapped client takes no tools.
@@ -311,6 +356,7 @@ class AgentClient:
             effect=effect,
             timeout=timeout,
             requires_approval=requires_approval,
+            reconcile=reconcile,
         )
 
     def register_mcp_server(
@@ -389,7 +435,10 @@ class AgentClient:
         return portal.run(self._core.delete_session, agent_id)
 
     def list_sessions(self) -> list[str]:
-        """Return the ids of all sessions in the store."""
+        """Return the ids of all sessions in the store, the newest first.
+
+        `sessions.list()` gives them in pages.
+        """
         return portal.run(self._core.list_sessions)
 
     def close(self) -> None:

@@ -37,6 +37,8 @@ class AgentOptions(TypedDict, total=False):
         max_context_tokens: Tokens of a conversation before it is summed up, instead of the
             client's.
         unplanned_tools: "ask" or "allow", instead of the client's.
+        on_changed_tools: "continue" or "refuse", instead of the client's; also for a turn that goes
+            on.
         answer_deadline: How long requests to people stay open, instead of the client's.
         budget: Bounds for the session, over all its turns, instead of the client's.
         run_budget: Bounds for this call, instead of the client's.
@@ -56,6 +58,7 @@ class AgentOptions(TypedDict, total=False):
     max_repeats: int | None
     max_context_tokens: int | None
     unplanned_tools: Literal["ask", "allow"] | None
+    on_changed_tools: Literal["continue", "refuse"] | None
     answer_deadline: AnswerDeadline | None
     budget: Budget | None
     run_budget: Budget | None
@@ -72,6 +75,26 @@ class TurnDefaults:
     human_in_loop: bool
     dialog_options: tuple[DialogOption, ...]
     limits: Limits
+
+
+def defaults_of(
+    human_in_loop: bool, dialog_options: object, limits: Mapping[str, object]
+) -> TurnDefaults:
+    """Return what a client's turns get.
+
+    Args:
+        human_in_loop: Whether people may be asked.
+        dialog_options: What the caller gave as `dialog_options`.
+        limits: Bounds by the names of the agent's arguments.
+
+    Raises:
+        ConfigurationError: One of them is impossible.
+    """
+    return TurnDefaults(
+        human_in_loop=human_in_loop,
+        dialog_options=dialogs_of(dialog_options),
+        limits=limits_with(Limits(), limits),
+    )
 
 
 def inputs_of(
@@ -111,7 +134,8 @@ def inputs_of(
     names = {tool.name for tool in tools}
     inputs: list[Input] = []
     if snapshot.calls and (snapshot.error is None or snapshot.error.retryable):
-        inputs.append(Continued())
+        can_say = tuple(tool.name for tool in tools if tool.can_reconcile)
+        inputs.append(Continued(reconcilable=can_say))
     is_going = bool(inputs or snapshot.open_interactions())
     if answers:
         inputs.extend(people.accept(snapshot, answers, vault, tools=names, now=now))
@@ -133,8 +157,10 @@ def _restructured(
     if final_schema is None or final_schema == made_as:
         return []
     if not is_going:
+        if made_as is None:  # stored by mbxai 2.3, which kept no schema
+            return []
         raise ConfigurationError(
-            f"The session's final response was made as {made_as and made_as.name}.",
+            f"The session's final response was made as {made_as.name}.",
             hint="Give a prompt to have another one made.",
         )
     return [FinalStructureChanged(final_response_structure=final_schema)]
@@ -168,17 +194,18 @@ def final_schema_of(final_type: object) -> FinalSchema | None:
     return FinalSchema(name=final_type.__name__, json_schema=json_schema_of(final_type))
 
 
-def check_options(options: Mapping[str, object]) -> None:
+def check_options(options: Mapping[str, object], method: str) -> None:
     """Refuse keywords that are no options.
 
     Args:
         options: What a caller gave.
+        method: Whom they were given to.
 
     Raises:
         TypeError: There is no option of a name.
     """
     if unknown := options.keys() - AgentOptions.__annotations__.keys():
-        raise TypeError(f"stream() got an unexpected keyword argument {min(unknown)!r}")
+        raise TypeError(f"{method}() got an unexpected keyword argument {min(unknown)!r}")
 
 
 def limit_options(options: AgentOptions) -> dict[str, object]:
@@ -193,6 +220,7 @@ def limit_options(options: AgentOptions) -> dict[str, object]:
         "max_repeats": options.get("max_repeats"),
         "max_context_tokens": options.get("max_context_tokens"),
         "unplanned_tools": options.get("unplanned_tools"),
+        "on_changed_tools": options.get("on_changed_tools"),
         "answer_deadline": options.get("answer_deadline"),
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -17,6 +17,7 @@ from mbxai.agent._events import (
     RunFailed,
     StateChanged,
     TaskChanged,
+    ToolsChanged,
     ToolUnplanned,
     UsageAdded,
 )
@@ -43,5 +44,6 @@ __all__ = [
     "ToolEnded",
     "ToolProgressed",
     "ToolUnplanned",
+    "ToolsChanged",
     "UsageAdded",
 ]

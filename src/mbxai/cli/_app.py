@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from mbxai._version import __version__
-from mbxai.cli._exit_codes import FAILED, INTERRUPTED, USAGE
-from mbxai.cli._failures import tell
-from mbxai.errors import MBXAIError
+from mbxai.cli._exit_codes import USAGE
+from mbxai.cli._failures import outcome_of, tell
+from mbxai.cli._sessions_app import add_sessions
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -49,6 +48,7 @@ def application() -> "Typer":
     _add_run(app)
     _add_chat(app)
     _add_models(app)
+    add_sessions(app)
     return app
 
 
@@ -78,9 +78,7 @@ def _add_run(app: "Typer") -> None:
         human: Annotated[
             bool, typer.Option("--human/--no-human", help="Whether the agent may ask you.")
         ] = False,
-        session: Annotated[
-            Path | None, typer.Option(metavar="FILE.sqlite", help="Keep the session in this file.")
-        ] = None,
+        session: Annotated[str | None, typer.Option(metavar="STORE", help=_SESSION)] = None,
         agent_id: Annotated[str | None, typer.Option(metavar="ID", help=_AGENT_ID)] = None,
         max_cost: Annotated[float | None, typer.Option(metavar="USD", help=_MAX_COST)] = None,
         as_json: Annotated[bool, typer.Option("--json", help=_JSON)] = False,
@@ -149,19 +147,14 @@ def _with_model(command: Callable[[], int], *, local: bool) -> int:
     if not local and not os.environ.get("OPENROUTER_API_KEY", "").strip():
         tell(_NO_KEY)
         return USAGE
-    try:
-        return command()
-    except MBXAIError as error:
-        tell(" ".join(str(error).split()))
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return outcome_of(command)
 
 
 _LOCAL: Final = "Use a small model on this machine; no key, nothing leaves it."
 _MODEL: Final = "Name or slug of the model; with --local a GGUF file."
 _MCP: Final = "An MCP server: where it is, or the command that starts it. May be repeated."
 _DIALOG: Final = "A DialogOption, or a list of them, that you can fill in. May be repeated."
+_SESSION: Final = "Keep the session there: a file, sqlite:PATH, redis:// or postgresql://."
 _AGENT_ID: Final = "The session to go on with, or the id for a new one."
 _MAX_COST: Final = "Stop before the next model call once this much is spent."
 _JSON: Final = "One JSON object a line: the events, then the outcome."

@@ -25,6 +25,7 @@ from mbxai.agent.events import (
     ToolCalled,
     ToolEnded,
     ToolProgressed,
+    ToolsChanged,
     ToolUnplanned,
     UsageAdded,
 )
@@ -59,12 +60,24 @@ def event_line(event: AgentEvent, state: RunState) -> str:
             return _line("usage", f"{total} so far")
         case ToolCalled() | ToolProgressed() | ToolEnded() | ToolUnplanned():
             return _line("tool", _tool(event))
+        case ToolsChanged():
+            return _line("tools", changed_tools(event))
         case AnswerRejected() | ContextCompacted() | ResponseJudged() | ResponseDelta():
             return _remark_line(event)
         case GoalEvaluated() | BudgetReached() | RunFailed():
             return _outcome_line(event)
         case _:
             return _line("asks", _interaction(event))
+
+
+def changed_tools(event: ToolsChanged) -> str:
+    """Return in words how the tools differ from those of before.
+
+    Args:
+        event: What happened.
+    """
+    parts = {"new": event.added, "gone": event.removed, "changed": event.changed}
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in parts.items() if names)
 
 
 def _tool(event: ToolCalled | ToolProgressed | ToolEnded | ToolUnplanned) -> str:

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -16,11 +15,11 @@ from mbxai.cli._failures import tell
 from mbxai.cli._load import load_dialogs, load_function, load_model
 from mbxai.cli._people import StandardInput, answers_to
 from mbxai.cli._screens import Screen, screen
+from mbxai.cli._sessions_store import store_of, without_password
 from mbxai.cli._state import RunState, reduce, resumed
 from mbxai.cli._text import one_line
 from mbxai.errors import BudgetExceededError, ConfigurationError, SessionNotFoundError
 from mbxai.mcp import MCPClient
-from mbxai.sessions import SQLiteSessionStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class RunOptions:
     tools: Sequence[str] = ()
     dialogs: Sequence[str] = ()
     human: bool = False
-    session: Path | None = None
+    session: str | None = None
     agent_id: str | None = None
     max_cost: float | None = None
     as_json: bool = False
@@ -96,7 +95,7 @@ def run(options: RunOptions) -> int:
     targets = [mcp_target(text) for text in options.mcp]
     where = screen(as_json=options.as_json)
     budget = Budget(max_cost_usd=options.max_cost)
-    store = SQLiteSessionStore(options.session) if options.session else None
+    store = store_of(options.session) if options.session else None
     with (
         opened_client(options.model, local=options.local, busy=where.busy) as client,
         MCPClient(client) as core,
@@ -114,10 +113,17 @@ def continue_command(options: RunOptions, agent_id: str) -> str:
     """Return the command that goes on with a session.
 
     Args:
-        options: How it was run until now; a session file is among them.
+        options: How it was run until now; a session store is among them.
         agent_id: The session's id.
     """
-    words = ["mbxai", "run", "--session", str(options.session), "--agent-id", agent_id]
+    words = [
+        "mbxai",
+        "run",
+        "--session",
+        without_password(options.session or ""),
+        "--agent-id",
+        agent_id,
+    ]
     words += ["--local"] if options.local else []
     words += ["--model", options.model] if options.model else []
     words += ["--schema", options.schema] if options.schema else []

@@ -23,6 +23,7 @@ from mbxai.agent.events import (
     ToolCalled,
     ToolEnded,
     ToolProgressed,
+    ToolsChanged,
     ToolUnplanned,
     UsageAdded,
 )
@@ -190,6 +191,7 @@ _Remarkable = (
     | ResponseDelta
     | ResponseJudged
     | ToolProgressed
+    | ToolsChanged
     | ToolUnplanned
 )
 
@@ -212,8 +214,15 @@ def _remark(event: _Remarkable) -> str:
             return "" if event.is_good else f"improving the final response: {event.feedback}"
         case ToolProgressed():
             return f"{event.name}: {event.message}"
-        case ToolUnplanned():
-            return f"{event.name} is called, which the plan did not name"
+        case ToolsChanged() | ToolUnplanned():
+            return _about_tools(event)
+
+
+def _about_tools(event: ToolsChanged | ToolUnplanned) -> str:
+    if isinstance(event, ToolUnplanned):
+        return f"{event.name} is called, which the plan did not name"
+    names = (*event.added, *event.removed, *event.changed)
+    return f"it goes on with other tools: {', '.join(names)}"
 
 
 def _entered(state: RunState, entered: AgentState) -> RunState:

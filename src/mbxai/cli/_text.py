@@ -7,6 +7,8 @@ from typing import Final
 # tabulator are for `printable` to treat.
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_UNPRINTABLE: Final = re.compile(f"{_CONTROL.pattern[:-1]}\ud800-\udfff]")
+
 
 def printable(text: str) -> str:
     """Return text of a model, a tool or a server without anything that steers a terminal.
@@ -18,6 +20,18 @@ def printable(text: str) -> str:
         The text; line breaks and tabulators stay, other control characters are gone.
     """
     return _CONTROL.sub("", text)
+
+
+def escaped(text: str) -> str:
+    """Return JSON text that says the same without anything that steers a terminal.
+
+    Args:
+        text: JSON text; what is taken out can only stand in its strings.
+
+    Returns:
+        The text with escapes instead of such characters, and of halves of surrogate pairs.
+    """
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def one_line(text: str, limit: int = 2_000) -> str:

@@ -24,7 +24,7 @@
         MCPConnectionError > MCPAuthError   MCPToolError   MCPProtocolError
       SessionError
         SessionNotFoundError (also ValueError)   SessionConflictError   SessionBusyError
-        SessionStoreError   SessionDataError
+        SessionStoreError   SessionDataError   ToolsChangedError
       AgentError
         AgentFailedError   BudgetExceededError (also ToolLoopError)   InteractionError
           InteractionNotFoundError   InteractionMismatchError   InteractionExpiredError
@@ -93,6 +93,7 @@ from mbxai.errors._sessions import (
     SessionError,
     SessionNotFoundError,
     SessionStoreError,
+    ToolsChangedError,
 )
 from mbxai.errors._tools import (
     ToolArgumentError,
@@ -164,4 +165,5 @@ __all__ = [
     "ToolRepeatError",
     "ToolRetry",
     "ToolRoundsExceededError",
+    "ToolsChangedError",
 ]

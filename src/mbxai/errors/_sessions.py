@@ -39,6 +39,21 @@ class SessionBusyError(SessionError):
         self.until = until
 
 
+class ToolsChangedError(SessionError):
+    """A session was planned with other tools than there are now, and is not to go on with these.
+
+    Attributes:
+        tools: Names of those that came, went or changed.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", agent_id: str = "", tools: tuple[str, ...] = ()
+    ) -> None:
+        """Keep the names."""
+        super().__init__(message, hint=hint, agent_id=agent_id)
+        self.tools = tools
+
+
 class SessionStoreError(SessionError):
     """The store cannot be read or written."""
 

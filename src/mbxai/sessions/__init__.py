@@ -1,10 +1,22 @@
 """Where an agent's state lives: session stores, the five-method handler, the credential vault."""
 
 from mbxai.sessions._adapter import HandlerSessionStore, as_store
+from mbxai.sessions._ids import is_id, new_agent_id
+from mbxai.sessions._key_ring import KeyRing
 from mbxai.sessions._memory import InMemorySessionStore
+from mbxai.sessions._postgres import PostgresSessionStore
 from mbxai.sessions._redis import RedisSessionStore
+from mbxai.sessions._sealed import SealedSessionStore
 from mbxai.sessions._sqlite import SQLiteSessionStore
-from mbxai.sessions._store import SessionRecord, SessionStore
+from mbxai.sessions._store import (
+    DueSession,
+    LogRow,
+    PostedAnswer,
+    SessionPage,
+    SessionRecord,
+    SessionStore,
+    SessionSummary,
+)
 from mbxai.sessions._vault import (
     HANDLE_SCHEME,
     CredentialVault,
@@ -16,15 +28,25 @@ from mbxai.sessions.handler import InMemorySessionHandler, SessionHandler
 __all__ = [
     "HANDLE_SCHEME",
     "CredentialVault",
+    "DueSession",
     "HandlerSessionStore",
     "InMemorySessionHandler",
     "InMemorySessionStore",
+    "KeyRing",
+    "LogRow",
+    "PostedAnswer",
+    "PostgresSessionStore",
     "RedisSessionStore",
     "SQLiteSessionStore",
+    "SealedSessionStore",
     "SessionHandler",
+    "SessionPage",
     "SessionRecord",
     "SessionStore",
+    "SessionSummary",
     "as_store",
     "handle_of",
+    "is_id",
+    "new_agent_id",
     "parse_credentials",
 ]

@@ -1,42 +1,43 @@
 """A five-method session handler as a session store."""
 
-import inspect
-import logging
-import os
-import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import TypeVar
 
-from anyio import CapacityLimiter, from_thread, to_thread
-from anyio.lowlevel import RunVar
-
-from mbxai.errors import ConfigurationError, SessionError, SessionStoreError
-from mbxai.sessions._codec import RESERVED_KEYS, decode, encode, unreadable
+from mbxai.errors import ConfigurationError, SessionDataError
+from mbxai.sessions._codec import decode, encode
 from mbxai.sessions._guard import GuardedSessionStore
-from mbxai.sessions._lease import StoredSession, check_claim, claimed, released, saved
+from mbxai.sessions._handler_calls import HandlerCalls, in_thread
+from mbxai.sessions._handler_dicts import Kept, key_of, names_of
+from mbxai.sessions._ids import check_agent_id, is_id
+from mbxai.sessions._lease import (
+    StoredSession,
+    check_claim,
+    check_ttl,
+    claimed,
+    created,
+    posted,
+    prolonged,
+    released,
+    saved,
+    unreadable_summary,
+)
 from mbxai.sessions._memory import InMemorySessionStore
-from mbxai.sessions._store import SessionRecord, SessionStore, check_agent_id
+from mbxai.sessions._pages import Place, check_limit, cursor_of, place_of
+from mbxai.sessions._polling import wait_for_row
+from mbxai.sessions._store import (
+    JSON,
+    DueSession,
+    LogRow,
+    PostedAnswer,
+    SessionPage,
+    SessionRecord,
+    SessionStore,
+)
 
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-D = TypeVar("D", bound=StoredSession | None)
-
-MAX_THREADS: Final = 16
-MAX_ATTEMPTS: Final = 32
-LOCKS: Final = 64
-
-# Handlers block, and their calls wait for one another: they get threads of their own, so that a
-# handler which itself needs a worker thread can never wait for one that waits for it.
-_limiter: RunVar[CapacityLimiter] = RunVar("mbxai_handler_limiter")
-
-# Sessions of handlers without compare_and_set, by handler and id. Striped and kept for good: a
-# session may share a lock with a stranger, which costs a little waiting and nothing else.
-_locks: Final = [threading.Lock() for _ in range(LOCKS)]
-
-_warned: Final[set[type]] = set()
+K = TypeVar("K", bound=Kept | None)
 
 
 def as_store(target: object = None) -> SessionStore:
@@ -51,7 +52,8 @@ def as_store(target: object = None) -> SessionStore:
         foreign exceptions SessionStoreErrors.
 
     Raises:
-        ConfigurationError: It is a class, a path or other plain data.
+        ConfigurationError: It is a class, a path or other plain data, or a store without some of
+            the methods.
     """
     if target is None:
         return InMemorySessionStore()
@@ -67,10 +69,17 @@ def as_store(target: object = None) -> SessionStore:
             hint="Give an object with get_session, set_session, delete_session, list_sessions and"
             " session_exists, or SQLiteSessionStore(path).",
         )
-    if not isinstance(target, SessionStore):
-        return HandlerSessionStore(target)
-    is_ours = type(target).__module__.startswith("mbxai.")
-    return target if is_ours else GuardedSessionStore(target)
+    if isinstance(target, SessionStore):
+        is_ours = type(target).__module__.startswith("mbxai.")
+        return target if is_ours else GuardedSessionStore(target)
+    if hasattr(target, "claim") and hasattr(target, "save"):
+        wanted = (name for name in dir(SessionStore) if not name.startswith("_"))
+        missing = ", ".join(name for name in wanted if not hasattr(target, name))
+        raise ConfigurationError(
+            f"{kind} is no whole session store: it lacks {missing}.",
+            hint="See SessionStore; mbxai.testing.store_conformance checks a store.",
+        )
+    return HandlerSessionStore(target)
 
 
 class HandlerSessionStore:
@@ -78,290 +87,313 @@ class HandlerSessionStore:
 
     Blocking methods run in worker threads, coroutine functions on the caller's loop. The dict that
     the handler stores is the session's data plus two keys: `version`, which grows with every write
-    and is what the optional `compare_and_set` compares, and `_store` with fence and lease. Without
-    `compare_and_set` the handler is guarded within this process; other processes see the lease, but
-    two of them that claim in the same instant may both succeed.
+    and is what the optional `compare_and_set` compares, and `_store` with the lease, the newest
+    rows of the log and the inbox. Without `compare_and_set` the handler is guarded within this
+    process; other processes see the lease, but two of them that write in the same instant may both
+    succeed. A handler knows nothing of ages and states: `list`, `due` and `sweep` read every
+    session.
 
     A caller that is cancelled does not wait for the handler: what it began may still be written.
     """
 
-    def __init__(self, handler: object, *, now: Callable[[], float] = time.time) -> None:
+    keeps_log: bool = False
+
+    def __init__(
+        self,
+        handler: object,
+        *,
+        ttl_seconds: float | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """Remember the handler; none of its methods is looked up yet.
 
         Args:
             handler: An object with the methods of `SessionHandler`, blocking or async. It stays
                 the caller's to close.
+            ttl_seconds: After how many seconds without a save a session is dropped; None: never.
             now: The clock, in seconds since the epoch.
+
+        Raises:
+            ConfigurationError: `ttl_seconds` is not above zero.
         """
-        self._handler = handler
+        check_ttl(ttl_seconds)
+        self._calls = HandlerCalls(handler)
+        self._ttl_seconds = ttl_seconds
         self._now = now
 
-    async def load(self, agent_id: str) -> SessionRecord | None:
-        """Read a session without claiming it; see `SessionStore.load`.
+    async def load(self, agent_id: str, *, scope: str = "") -> SessionRecord | None:
+        """Read a session without claiming it; see `SessionStore.load`."""
+        kept = await self._read(agent_id, scope)
+        return kept.stored.record(agent_id, scope) if kept else None
 
-        Args:
-            agent_id: Which session.
+    async def create(
+        self,
+        agent_id: str,
+        data: JSON,
+        *,
+        scope: str = "",
+        rows: Sequence[JSON] = (),
+        status: str = "",
+        due_at: float | None = None,
+    ) -> SessionRecord:
+        """Store a new session; see `SessionStore.create`."""
+        content = encode(data, agent_id=agent_id)
+        numbered = dict(enumerate(_copies(rows, agent_id), 1))
 
-        Returns:
-            The session as last saved; None if there is none of this id.
+        def decide(kept: Kept | None) -> Kept:
+            stored = created(
+                kept.stored if kept else None,
+                agent_id,
+                content,
+                rows=len(numbered),
+                status=status,
+                due_at=due_at,
+                now=self._now(),
+            )
+            return Kept(stored=stored, rows=numbered)
 
-        Raises:
-            SessionDataError: The handler gave no session.
-            SessionStoreError: The handler raised or lacks a method.
-        """
-        check_agent_id(agent_id)
+        kept = await self._change(agent_id, scope, decide)
+        return kept.stored.record(agent_id, scope)
 
-        def read() -> SessionRecord | None:
-            stored, _ = self._read(agent_id)
-            return stored.record(agent_id) if stored else None
-
-        return await _in_thread(read)
-
-    async def claim(self, agent_id: str, *, owner: str, lease_seconds: float) -> SessionRecord:
-        """Take a session for one run, creating it if need be; see `SessionStore.claim`.
-
-        Args:
-            agent_id: Which session.
-            owner: Names one run.
-            lease_seconds: How long the claim outlives its owner's last word.
-
-        Returns:
-            The session as it is now.
-
-        Raises:
-            SessionBusyError: Another owner's lease is running.
-            SessionDataError: The handler gave no session; it is left as it is.
-            SessionStoreError: The handler raised or lacks a method.
-        """
-        check_agent_id(agent_id)
+    async def claim(
+        self, agent_id: str, *, owner: str, lease_seconds: float, scope: str = ""
+    ) -> SessionRecord:
+        """Take a session for one run, creating it if need be; see `SessionStore.claim`."""
         check_claim(owner, lease_seconds)
 
-        def decide(stored: StoredSession | None) -> StoredSession:
-            return claimed(
-                stored, agent_id, owner=owner, lease_seconds=lease_seconds, now=self._now()
+        def decide(kept: Kept | None) -> Kept:
+            stored = claimed(
+                kept.stored if kept else None,
+                agent_id,
+                owner=owner,
+                lease_seconds=lease_seconds,
+                now=self._now(),
+                empty=encode({}, agent_id=agent_id),
             )
+            return replace(kept, stored=stored) if kept else Kept(stored=stored)
 
-        stored = await _in_thread(lambda: self._change(agent_id, decide))
-        return stored.record(agent_id)
+        kept = await self._change(agent_id, scope, decide)
+        return kept.stored.record(agent_id, scope)
 
     async def save(
         self,
         record: SessionRecord,
-        data: dict[str, Any],  # Any: JSON
+        data: JSON | None = None,
         *,
         owner: str,
+        rows: Sequence[JSON] = (),
+        status: str | None = None,
+        answers_read: int = 0,
+        drop_rows: int = 0,
     ) -> SessionRecord:
-        """Store new data by compare-and-set and renew the lease; see `SessionStore.save`.
+        """Store new data and rows by compare-and-set; see `SessionStore.save`."""
+        agent_id = record.agent_id
+        content = None if data is None else encode(data, agent_id=agent_id)
+        appended = _copies(rows, agent_id)
 
-        Args:
-            record: What `claim` or the last `save` gave.
-            data: JSON with string keys.
-            owner: Who claimed it.
+        def decide(kept: Kept | None) -> Kept:
+            stored = saved(
+                kept.stored if kept else None,
+                record,
+                content,
+                owner=owner,
+                rows=len(appended),
+                status=status,
+                answers_read=answers_read,
+                now=self._now(),
+            )
+            before = kept or Kept(stored=stored)
+            numbered = {**before.rows, **dict(enumerate(appended, stored.seq - len(appended) + 1))}
+            return replace(
+                before,
+                stored=stored,
+                rows={seq: row for seq, row in numbered.items() if seq > drop_rows},
+                answers={
+                    key: (number, None if number <= stored.answers_read else kept_answer, at)
+                    for key, (number, kept_answer, at) in before.answers.items()
+                },
+            )
 
-        Returns:
-            The stored record, one version later.
+        kept = await self._change(agent_id, record.scope, decide)
+        return kept.stored.record(agent_id, record.scope, record.data if data is None else None)
 
-        Raises:
-            SessionConflictError: The session was taken over, saved or deleted by another.
-            SessionDataError: `data` is no JSON.
-            SessionStoreError: The handler raised or lacks a method.
-        """
-        check_agent_id(record.agent_id)
-        text = encode(data, agent_id=record.agent_id)
+    async def heartbeat(self, record: SessionRecord, *, owner: str) -> None:
+        """Renew the lease; see `SessionStore.heartbeat`."""
 
-        def decide(stored: StoredSession | None) -> StoredSession:
-            return saved(stored, record, text, owner=owner, now=self._now())
+        def decide(kept: Kept | None) -> Kept:
+            stored = prolonged(kept.stored if kept else None, record, owner=owner, now=self._now())
+            return replace(kept, stored=stored) if kept else Kept(stored=stored)
 
-        stored = await _in_thread(lambda: self._change(record.agent_id, decide))
-        return stored.record(record.agent_id)
+        await self._change(record.agent_id, record.scope, decide)
 
-    async def release(self, record: SessionRecord, *, owner: str) -> None:
-        """Give a claimed session back; see `SessionStore.release`.
+    async def release(
+        self, record: SessionRecord, *, owner: str, due_at: float | None = None
+    ) -> None:
+        """Give a claimed session back; see `SessionStore.release`."""
 
-        Args:
-            record: Any record of the present claim.
-            owner: Who claimed it.
+        def decide(kept: Kept | None) -> Kept | None:
+            if kept is None:
+                return None
+            stored = released(kept.stored, record, owner=owner, due_at=due_at, now=self._now())
+            if stored is None or stored is kept.stored:
+                return None if stored is None else kept
+            return replace(kept, stored=stored)
 
-        Raises:
-            SessionStoreError: The handler raised or lacks a method.
-        """
-        check_agent_id(record.agent_id)
+        await self._change(record.agent_id, record.scope, decide)
 
-        def decide(stored: StoredSession | None) -> StoredSession | None:
-            return released(stored, record, owner=owner, now=self._now())
+    async def post_answer(
+        self, agent_id: str, interaction_id: str, content: JSON, *, scope: str = ""
+    ) -> PostedAnswer:
+        """Put an answer into a session's inbox; see `SessionStore.post_answer`."""
+        check_agent_id(interaction_id)
+        (copied,) = _copies([content], agent_id)
 
-        await _in_thread(lambda: self._change(record.agent_id, decide))
+        def decide(kept: Kept | None) -> Kept:
+            if kept is not None and interaction_id in kept.answers:
+                return kept
+            stored = posted(kept.stored if kept else None, agent_id)
+            before = kept or Kept(stored=stored)
+            answer = (stored.answers_posted, copied, self._now())
+            return replace(
+                before, stored=stored, answers={**before.answers, interaction_id: answer}
+            )
 
-    async def delete(self, agent_id: str) -> bool:
-        """Remove a session, readable or not; see `SessionStore.delete`.
+        kept = await self._change(agent_id, scope, decide)
+        return _answer(interaction_id, *kept.answers[interaction_id])
 
-        Args:
-            agent_id: Which session.
+    async def read_answers(
+        self, agent_id: str, *, scope: str = "", after: int = 0
+    ) -> list[PostedAnswer]:
+        """Read a session's inbox; see `SessionStore.read_answers`."""
+        kept = await self._read(agent_id, scope)
+        answers = kept.answers.items() if kept else ()
+        found = [_answer(key, *answer) for key, answer in answers if answer[0] > after]
+        return sorted(found, key=lambda answer: answer.number)
 
-        Returns:
-            Whether there was one, as far as the handler says so.
+    async def read_log(
+        self, agent_id: str, *, scope: str = "", after: int = 0, limit: int = 1000
+    ) -> list[LogRow]:
+        """Read what is there of a session's log; see `SessionStore.read_log`."""
+        kept = await self._read(agent_id, scope)
+        rows = sorted(kept.rows.items()) if kept else []
+        return [LogRow(seq=seq, content=row) for seq, row in rows if seq > after][:limit]
 
-        Raises:
-            SessionStoreError: The handler raised or lacks a method.
-        """
-        check_agent_id(agent_id)
-        return bool(await _in_thread(lambda: self._call("delete_session", agent_id)))
+    async def wait(
+        self, agent_id: str, *, after: int, timeout_seconds: float, scope: str = ""
+    ) -> bool:
+        """Wait for the next row of a session's log; see `SessionStore.wait`."""
+
+        async def has_row() -> bool:
+            kept = await self._read(agent_id, scope)
+            return kept is not None and kept.stored.seq > after
+
+        return await wait_for_row(has_row, timeout_seconds)
+
+    async def delete(self, agent_id: str, *, scope: str = "") -> bool:
+        """Remove a session, readable or not; see `SessionStore.delete`."""
+        check_agent_id(agent_id, scope)
+        key = key_of(agent_id, scope)
+        return bool(await in_thread(lambda: self._calls.call("delete_session", key)))
+
+    async def due(self, *, scope: str | None = None, limit: int = 100) -> list[DueSession]:
+        """Name sessions that want a worker, reading every one; see `SessionStore.due`."""
+        check_agent_id("-", scope or "")
+        check_limit(limit)
+        now = self._now()
+        found = await in_thread(lambda: self._all(scope))
+        wanted = [
+            (since, agent_id, of)
+            for agent_id, of, stored in found
+            if stored is not None and (since := stored.wanted_from()) is not None and since <= now
+        ]
+        return [DueSession(agent_id=key, scope=of) for _, key, of in sorted(wanted)[:limit]]
+
+    async def sweep(self, *, limit: int = 1000) -> int:
+        """Remove sessions whose time is up, reading every one; see `SessionStore.sweep`."""
+
+        def remove() -> int:
+            removed = 0
+            for key in self._calls.names() if self._ttl_seconds is not None else ():
+                kept = self._calls.read(key)
+                if removed < limit and kept is not None and self._is_over(kept):
+                    removed += bool(self._calls.call("delete_session", key))
+            return removed
+
+        return await in_thread(remove)
 
     async def aclose(self) -> None:
         """Do nothing: the handler belongs to the caller."""
 
-    async def list(self) -> list[str]:
-        """Name every session.
-
-        Returns:
-            The ids, sorted.
-
-        Raises:
-            SessionStoreError: The handler raised, lacks a method, or gave no list.
-        """
-        ids = await _in_thread(lambda: self._call("list_sessions"))
-        if not isinstance(ids, (list, tuple, set, frozenset)):
-            name = type(self._handler).__name__
-            raise SessionStoreError(f"{name}.list_sessions() gave no list of agent ids.")
-        return sorted(
-            agent_id.decode(errors="replace") if isinstance(agent_id, bytes) else str(agent_id)
-            for agent_id in cast("list[object]", ids)
+    async def list(
+        self,
+        *,
+        scope: str = "",
+        status: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> SessionPage:
+        """Name the sessions of a scope, reading every one; see `SessionStore.list`."""
+        check_agent_id("-", scope)
+        check_limit(limit)
+        place, now = place_of(cursor), self._now()
+        found = await in_thread(lambda: self._all(scope))
+        listed = [
+            stored.summary(agent_id, scope, now) if stored else unreadable_summary(agent_id, scope)
+            for agent_id, _, stored in found
+            if status is None or (stored is not None and stored.status == status)
+        ]
+        places = {Place(found.created_at, found.agent_id): found for found in listed}
+        later = sorted((at for at in places if place is None or at < place), reverse=True)
+        return SessionPage(
+            sessions=tuple(places[at] for at in later[:limit]),
+            next_cursor=cursor_of(later[limit - 1]) if len(later) > limit else None,
         )
 
-    def _change(self, agent_id: str, decide: Callable[[StoredSession | None], D]) -> D:
-        if _method(self._handler, "compare_and_set") is None:
-            self._warn_once()
-            with _locks[hash((id(self._handler), agent_id)) % LOCKS]:
-                before, revision = self._read(agent_id)
-                after = decide(before)
-                if after is not before:
-                    self._write(agent_id, after, revision)
-                return after
-        for _ in range(MAX_ATTEMPTS):
-            before, revision = self._read(agent_id)
-            after = decide(before)
-            if after is before or self._write(agent_id, after, revision, compare=True):
-                return after
-            # Somebody else was faster; decide anew about what is stored now. Nothing is merged.
-        raise SessionStoreError(
-            f"Session {agent_id!r} changed {MAX_ATTEMPTS} times while it was being written.",
-            hint=f"Check {type(self._handler).__name__}.compare_and_set.",
-            agent_id=agent_id,
-        )
+    def _all(self, scope: str | None) -> "list[tuple[str, str, StoredSession | None]]":
+        """Return id, scope and session of all that are there; None for one that is unreadable."""
+        found: list[tuple[str, str, StoredSession | None]] = []
+        for key in self._calls.names():
+            agent_id, of = names_of(key)
+            if scope not in (None, of) or not is_id(agent_id):
+                continue
+            try:
+                kept = self._calls.read(key)
+            except SessionDataError:
+                found.append((agent_id, of, None))
+                continue
+            if kept is not None and kept.stored.version > 0 and not self._is_over(kept):
+                found.append((agent_id, of, kept.stored))
+        return found
 
-    def _read(self, agent_id: str) -> tuple[StoredSession | None, int]:
-        session = self._call("get_session", agent_id)
-        if session is None:
-            return None, 0
-        if not isinstance(session, Mapping):
-            raise unreadable(agent_id)
-        return _unpack(dict(cast("Mapping[str, Any]", session)), agent_id)
+    def _is_over(self, kept: Kept) -> bool:
+        return kept.stored.is_expired(self._now(), self._ttl_seconds)
 
-    def _write(
-        self, agent_id: str, stored: StoredSession | None, revision: int, *, compare: bool = False
-    ) -> bool:
-        if stored is None:
-            # Only a session of ours that was never saved; its lease keeps others away meanwhile.
-            self._call("delete_session", agent_id)
-            return True
-        session = _pack(stored, revision + 1, agent_id)
-        if compare:
-            return bool(self._call("compare_and_set", agent_id, revision, session))
-        self._call("set_session", agent_id, session)
-        return True
+    async def _read(self, agent_id: str, scope: str) -> Kept | None:
+        check_agent_id(agent_id, scope)
+        kept = await in_thread(lambda: self._calls.read(key_of(agent_id, scope)))
+        return None if kept is None or self._is_over(kept) else kept
 
-    def _call(self, name: str, *args: object) -> object:
-        """Call a handler's method from a worker thread, wherever it has to run."""
-        kind = type(self._handler).__name__
-        method = _method(self._handler, name)
-        if method is None:
-            raise SessionStoreError(
-                f"The session handler {kind} has no method {name}().",
-                hint="A handler needs get_session, set_session, delete_session, list_sessions and"
-                " session_exists.",
-            )
-        try:
-            if inspect.iscoroutinefunction(method):
-                return from_thread.run(method, *args)
-            result = method(*args)
-            return from_thread.run(_awaited, result) if inspect.isawaitable(result) else result
-        except SessionError:
-            raise
-        except Exception as error:  # foreign code; also the cancellation of a coroutine of its own
-            raise SessionStoreError(
-                f"{kind}.{name}() raised {type(error).__name__}.",
-                hint="Its own error is the cause of this one (__cause__).",
-                agent_id=str(args[0]) if args else "",
-            ) from error
+    async def _change(self, agent_id: str, scope: str, decide: Callable[[Kept | None], K]) -> K:
+        check_agent_id(agent_id, scope)
 
-    def _warn_once(self) -> None:
-        kind = type(self._handler)
-        if kind not in _warned:
-            _warned.add(kind)
-            logger.warning(
-                "%s has no compare_and_set: only one process at a time may run a session",
-                kind.__name__,
-            )
+        def decide_alive(kept: Kept | None) -> K:
+            if kept is None or not self._is_over(kept):
+                return decide(kept)
+            after = decide(None)
+            # What takes the place of a session whose time is up is the next revision of its dict.
+            return replace(after, revision=kept.revision) if after is not None else after
+
+        return await in_thread(lambda: self._calls.change(key_of(agent_id, scope), decide_alive))
 
 
-def _method(handler: object, name: str) -> Callable[..., object] | None:
-    method = getattr(handler, name, None)
-    return method if callable(method) else None
+def _copies(rows: Sequence[JSON], agent_id: str) -> "list[JSON]":
+    """Return rows as they will be read; raise SessionDataError if one is no JSON."""
+    return [decode(encode(row, agent_id=agent_id), agent_id=agent_id) for row in rows]
 
 
-async def _awaited(result: Awaitable[object]) -> object:
-    return await result
-
-
-async def _in_thread(function: Callable[[], T]) -> T:
-    try:
-        limiter = _limiter.get()
-    except LookupError:
-        _limiter.set(limiter := CapacityLimiter(MAX_THREADS))
-    # How long a foreign handler takes is not ours to say: a cancelled caller does not wait for it.
-    return await to_thread.run_sync(function, limiter=limiter, abandon_on_cancel=True)
-
-
-def _pack(stored: StoredSession, revision: int, agent_id: str) -> dict[str, Any]:  # Any: JSON
-    session = decode(stored.text, agent_id=agent_id)
-    session["version"] = revision
-    session["_store"] = {
-        "version": stored.version,
-        "fence": stored.fence,
-        "owner": stored.owner,
-        "until": stored.until,
-        "lease_seconds": stored.lease_seconds,
-    }
-    return session
-
-
-def _unpack(
-    session: dict[str, Any],  # Any: whatever the handler gave
-    agent_id: str,
-) -> tuple[StoredSession, int]:
-    data = {key: value for key, value in session.items() if key not in RESERVED_KEYS}
-    text = encode(data, agent_id=agent_id)
-    try:
-        revision = int(session.get("version", 0))
-        # A dict that another program put there counts as saved once, so that no release removes it.
-        lease = session.get("_store", {"version": 1, "fence": 0})
-        owner = lease.get("owner")
-        stored = StoredSession(
-            version=int(lease["version"]),
-            fence=int(lease["fence"]),
-            owner=None if owner is None else str(owner),
-            until=float(lease.get("until", 0.0)),
-            lease_seconds=float(lease.get("lease_seconds", 0.0)),
-            text=text,
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise unreadable(agent_id) from error
-    return stored, revision
-
-
-def _renew_locks() -> None:
-    _locks[:] = [threading.Lock() for _ in range(LOCKS)]
-
-
-if hasattr(os, "register_at_fork"):  # who held a lock in the parent is not there in the child
-    os.register_at_fork(after_in_child=_renew_locks)
+def _answer(
+    interaction_id: str, number: int, content: JSON | None, posted_at: float
+) -> PostedAnswer:
+    return PostedAnswer(
+        number=number, interaction_id=interaction_id, content=content, posted_at=posted_at
+    )

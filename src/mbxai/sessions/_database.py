@@ -15,25 +15,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from mbxai.errors import SessionStoreError
+from mbxai.sessions._sqlite_schema import APPLICATION_ID, SCHEMA_VERSION, create, migrate
 
 T = TypeVar("T")
 
-APPLICATION_ID: Final = 0x6D627861  # "mbxa" in the header, so that a foreign database is noticed
-SCHEMA_VERSION: Final = 1
 PAUSE_SECONDS: Final = 0.02
-
-SCHEMA: Final = """
-CREATE TABLE sessions (
-    agent_id TEXT PRIMARY KEY NOT NULL,
-    version INTEGER NOT NULL,
-    fence INTEGER NOT NULL,
-    owner TEXT,
-    until REAL NOT NULL,
-    lease_seconds REAL NOT NULL,
-    updated_at REAL NOT NULL,
-    data TEXT NOT NULL
-)
-"""
 
 # By the low byte of SQLite's result code, which is the primary code.
 _HINTS: Final = {
@@ -62,6 +48,7 @@ class SessionDatabase:
         self._path = path
         self._busy_timeout = busy_timeout
         self._connection: sqlite3.Connection | None = None
+        self._flush = ""  # which of its ways of flushing the connection is in
         self._lock = threading.Lock()  # guards the connection: one transaction at a time
         _databases.add(self)
 
@@ -81,7 +68,7 @@ class SessionDatabase:
             return operation(self._opened())
 
     def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """Run one transaction, alone among all processes.
+        """Run one transaction, alone among all processes, and have it on the disk.
 
         Args:
             operation: Gets the connection; what it did is undone if it raises.
@@ -92,8 +79,32 @@ class SessionDatabase:
         Raises:
             SessionStoreError: The file cannot be opened, read or written.
         """
-        with self._lock, self._translated(), _transaction(self._opened()) as connection:
-            return operation(connection)
+        return self._write(operation, "FULL")
+
+    def write_soon(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run one transaction that a loss of power may undo, but no end of a process.
+
+        That is enough for leases: who held one is gone then, too. It does not wait for the disk.
+
+        Args:
+            operation: Gets the connection; what it did is undone if it raises.
+
+        Returns:
+            What the operation returned.
+
+        Raises:
+            SessionStoreError: The file cannot be opened, read or written.
+        """
+        return self._write(operation, "NORMAL")
+
+    def _write(self, operation: Callable[[sqlite3.Connection], T], flush: str) -> T:
+        with self._lock, self._translated():
+            connection = self._opened()
+            if self._flush != flush:
+                connection.execute(f"PRAGMA synchronous = {flush}")
+                self._flush = flush
+            with _transaction(connection):
+                return operation(connection)
 
     def close(self, *, wait: bool = True) -> None:
         """Close the connection; the next transaction opens it again.
@@ -118,6 +129,7 @@ class SessionDatabase:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._flush = ""
         if connection is not None:
             connection.close()
 
@@ -137,10 +149,11 @@ class SessionDatabase:
         )
         try:
             connection.text_factory = bytes  # damaged text must reach us, not fail the whole query
-            if not self._is_ours(connection):
+            with _transaction(connection, "DEFERRED"):  # all that it reads is of one moment
+                version = self._version(connection)
+            if version != SCHEMA_VERSION:
                 with _transaction(connection):
-                    if not self._is_ours(connection):  # another process may have been faster
-                        self._create_schema(connection)
+                    self._bring_up(connection)
             self._switch_to_wal(connection)
         except BaseException:
             connection.close()
@@ -160,12 +173,20 @@ class SessionDatabase:
             hint = "Make the file and its directory readable and writable for this user."
             raise self._error(reason or type(error).__name__, hint) from error
 
-    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+    def _bring_up(self, connection: sqlite3.Connection) -> None:
+        version = self._version(connection)  # another process may have been faster
+        if version == 0:
+            create(connection)
+        elif version < SCHEMA_VERSION:
+            migrate(connection)
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Return the version of the file's tables; 0 for an empty file."""
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application == APPLICATION_ID and version == SCHEMA_VERSION:
-            return True
+        if application == APPLICATION_ID and 1 <= version <= SCHEMA_VERSION:
+            return version
         if application == APPLICATION_ID and version > SCHEMA_VERSION:
             raise self._error(
                 f"it was written by a newer mbxai (schema {version}, known {SCHEMA_VERSION})",
@@ -176,12 +197,7 @@ class SessionDatabase:
                 "it is a database of another program",
                 "Give the path of a new file; this one was left as it is.",
             )
-        return False
-
-    def _create_schema(self, connection: sqlite3.Connection) -> None:
-        connection.execute(SCHEMA)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        return 0
 
     def _switch_to_wal(self, connection: sqlite3.Connection) -> None:
         # SQLite does not wait here as it does elsewhere when several processes open a new file.
@@ -212,9 +228,11 @@ class SessionDatabase:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[sqlite3.Connection, None, None]:
+def _transaction(
+    connection: sqlite3.Connection, mode: str = "IMMEDIATE"
+) -> Generator[sqlite3.Connection, None, None]:
     # IMMEDIATE takes the write lock before reading, so that what was read still holds when written.
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"BEGIN {mode}")
     try:
         yield connection
         connection.execute("COMMIT")

@@ -3,6 +3,7 @@
 How a value may look in disguise is the business of `_disguises.py`.
 """
 
+import base64
 import json
 import re
 import time
@@ -25,7 +26,7 @@ _MIN_PIN_LENGTH: Final = 4
 
 
 class CredentialVault:
-    """Keeps credentials in memory, by session. Thread-safe; nothing of it is ever stored.
+    """Keeps credentials in memory, by session. Thread-safe; only stores that seal get a copy.
 
     A revoked or replaced value no longer resolves, but is scrubbed until its session is forgotten:
     it may still be echoed. Values are also taken out of what mbxai logs.
@@ -180,6 +181,64 @@ class CredentialVault:
         """
         with self._lock:
             self._drop(agent_id)
+
+    def contents(self, agent_id: str) -> dict[str, object]:
+        """Return a session's credentials as JSON, for a store that seals, and for nothing else.
+
+        Args:
+            agent_id: Whose credentials.
+
+        Returns:
+            What `restore` takes; empty if there are none. Values stand in it as base64, so that
+            they are not read in passing.
+        """
+        with self._lock:
+            self._sweep()
+            drawer = self._drawers.get(agent_id)
+            if drawer is None:
+                return {}
+            known = [
+                [
+                    handle,
+                    base64.b64encode(value.reveal().encode("utf-8", "surrogatepass")).decode(),
+                    drawer.current.get(handle) is value,
+                ]
+                for value, handle in drawer.known
+            ]
+            allowed = {
+                handle: None if tools is None else list(tools)
+                for handle, tools in drawer.allowed_tools.items()
+            }
+            return {"known": known, "allowed_tools": allowed}
+
+    def restore(self, agent_id: str, contents: Mapping[str, object]) -> None:
+        """Take back what `contents` gave, unless the session has credentials here already.
+
+        Args:
+            agent_id: Whose credentials.
+            contents: What was stored.
+        """
+        known = cast("list[tuple[str, str, bool]]", contents.get("known", []))
+        allowed = cast("dict[str, list[str] | None]", contents.get("allowed_tools", {}))
+        with self._lock:
+            self._sweep()
+            if agent_id in self._drawers or not known:
+                return
+            drawer = self._drawers[agent_id] = _Drawer()
+            drawer.expires_at = self._now() + self._ttl_seconds
+            for handle, text, is_current in known:
+                value = _Concealed(base64.b64decode(text).decode("utf-8", "surrogatepass"))
+                for form in forms(value.reveal()):
+                    register_secret(form)
+                drawer.known.append((value, handle))
+                if is_current:
+                    drawer.current[handle] = value
+            drawer.allowed_tools.update(
+                {
+                    handle: None if tools is None else tuple(tools)
+                    for handle, tools in allowed.items()
+                }
+            )
 
     def __repr__(self) -> str:
         """Say how much there is, and nothing of it."""

@@ -3,6 +3,7 @@
 `FakeOpenRouter` answers automatically from each request's JSON Schema and tools, or from a script
 of steps. `python -m mbxai.testing --port 8787` runs it in the foreground;
 `pytest_plugins = ["mbxai.testing.pytest_plugin"]` gives the fixture `fake_openrouter`.
+`mbxai.testing.store_conformance` checks session stores.
 """
 
 from mbxai.testing._fake import FakeOpenRouter, RecordedRequest

@@ -3,6 +3,7 @@
 from mbxai.tools._call import PendingCall, ToolApproval, ToolCall
 from mbxai.tools._client import AsyncToolClient
 from mbxai.tools._context import Progress, Secret, SecretSource, ToolContext
+from mbxai.tools._reconciling import Reconcile
 from mbxai.tools._registry import ToolRegistry
 from mbxai.tools._sync import ToolClient
 from mbxai.tools._tool import Tool, ToolOptions, tool
@@ -17,6 +18,7 @@ from mbxai.tools.runner._runner import AfterCall, Approver, BeforeCall
 from mbxai.tools.schema._strict import convert_to_strict_schema
 from mbxai.wire import (
     Budget,
+    NotDone,
     ToolAnswer,
     ToolCalled,
     ToolEnded,
@@ -35,9 +37,11 @@ __all__ = [
     "AsyncToolClient",
     "BeforeCall",
     "Budget",
+    "NotDone",
     "ParsedToolCompletion",
     "PendingCall",
     "Progress",
+    "Reconcile",
     "Secret",
     "SecretSource",
     "Tool",

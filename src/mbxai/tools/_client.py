@@ -231,6 +231,7 @@ class AsyncToolClient:
         answer: ToolAnswer | None = None,
         context: ToolContext[Any] | None = None,
         on_event: Callable[[ToolEvent], object] | None = None,
+        reconcile: bool = False,
     ) -> ToolResult:
         """Run one tool; the caller has decided that it may run.
 
@@ -249,16 +250,17 @@ class AsyncToolClient:
             answer: The answer to the question with which this call paused.
             context: Everything else that surrounds the call; the arguments above win over it.
             on_event: Gets each event of the call, on the event loop; it must not block.
+            reconcile: Whether to ask the tool what an earlier run of this call did, and not run it.
 
         Returns:
             The result. An unknown tool, wrong arguments, an exception and a timeout are results
-            with `is_error`.
+            with `is_error`; with `reconcile` the `value` may be a `NotDone`.
         """
         given = {"session_id": session_id, "idempotency_key": idempotency_key, "secrets": secrets}
-        pausing = {"attempt": attempt, "can_pause": can_pause, "answer": answer}
-        surroundings = overlaid(context, **given, **pausing)
-        call = ToolCall(call_id or surroundings.call_id, name, as_text(arguments))
-        return await self._runner.run(call, surroundings, listener=on_event, scrub=scrub)
+        around = overlaid(context, **given, attempt=attempt, can_pause=can_pause, answer=answer)
+        call = ToolCall(call_id or around.call_id, name, as_text(arguments))
+        run = self._runner.reconcile if reconcile else self._runner.run
+        return await run(call, around, listener=on_event, scrub=scrub)
 
     @overload
     async def create(

@@ -207,6 +207,7 @@ class ToolClient:
         answer: ToolAnswer | None = None,
         context: ToolContext[Any] | None = None,
         on_event: Callable[[ToolEvent], object] | None = None,
+        reconcile: bool = False,
     ) -> ToolResult:
         """Run one tool; the caller has decided that it may run.
 
@@ -225,10 +226,11 @@ class ToolClient:
             answer: The answer to the question with which this call paused.
             context: Everything else that surrounds the call; the arguments above win over it.
             on_event: Gets each event of the call, on the event loop; it must not block.
+            reconcile: Whether to ask the tool what an earlier run of this call did, and not run it.
 
         Returns:
             The result. An unknown tool, wrong arguments, an exception and a timeout are results
-            with `is_error`.
+            with `is_error`; with `reconcile` the `value` may be a `NotDone`.
         """
         return portal.run(
             self._core.call_tool,
@@ -244,6 +246,7 @@ class ToolClient:
             answer=answer,
             context=context,
             on_event=on_event,
+            reconcile=reconcile,
         )
 
     @overload

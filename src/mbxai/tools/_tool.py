@@ -23,6 +23,7 @@ from typing import (
 
 from mbxai._redaction import get_logger
 from mbxai.errors import ToolDefinitionError
+from mbxai.tools._reconciling import Reconcile, as_function, takes_two
 from mbxai.tools.runner._arguments import SchemaChecker
 from mbxai.tools.schema._docstring import function_texts
 from mbxai.tools.schema._google_view import google_view
@@ -79,6 +80,8 @@ class ToolOptions(TypedDict, total=False):
         strict: Whether the model is held to the schema by the provider. "auto" (the default) asks
             for it only where the schema says the same under strict rules; True changes the schema
             so that it does, which makes optional arguments nullable.
+        reconcile: Says what a run did that was cut off, so that an agent that goes on need not ask
+            a person; see `Reconcile`. Asked only for `effect="once"`: others are run again.
     """
 
     effect: Effect
@@ -91,6 +94,7 @@ class ToolOptions(TypedDict, total=False):
     trusted: bool
     on_error: Literal["tell", "raise"]
     strict: bool | Literal["auto"]
+    reconcile: Reconcile | None
 
 
 _NO_OBJECTS: Final = ("array", "boolean", "integer", "null", "number", "string")
@@ -131,6 +135,7 @@ class Tool:
         trusted: Whether what it returns is as good as what the caller says.
         on_error: Whether an exception is told to the model or ends the conversation.
         strict: Whether the model is held to the schema by the provider.
+        reconcile: Says what a run did that was cut off.
         signature: How the function is called; read from it, never given.
 
     Raises:
@@ -152,6 +157,7 @@ class Tool:
     on_error: Literal["tell", "raise"] = "tell"
     strict: bool | Literal["auto"] = "auto"
     trusted: bool = False
+    reconcile: Reconcile | None = field(default=None, repr=False)
     signature: FunctionSignature | None = field(init=False, repr=False, compare=False, default=None)
     keeps_own_time: ClassVar[bool] = False
     """Whether the function ends in time by itself, as one that must not count a person's time."""
@@ -252,6 +258,22 @@ class Tool:
             is_external=self.function is None,
             is_trusted=self.trusted,
             may_repeat=self.may_repeat,
+            can_reconcile=self.reconciler is not None,
+        )
+
+    @cached_property
+    def reconciler(self) -> "Tool | None":
+        """What is run to find out what a run did that was cut off; None: nobody can say."""
+        if self.reconcile is None or self.function is None or self.effect != "once":
+            return None
+        return Tool(
+            self.name,
+            self.description,
+            as_function(self.reconcile),
+            self.schema,
+            effect="read",
+            timeout=self.timeout,
+            max_result_bytes=self.max_result_bytes,
         )
 
     @cached_property
@@ -397,6 +419,10 @@ def _rules(tool: Tool) -> Iterator[tuple[bool, str]]:
     yield isinstance(given.trusted, bool), "trusted must be True or False"
     yield given.on_error in ("tell", "raise"), 'on_error must be "tell" or "raise"'
     yield given.strict in (True, False, "auto"), 'strict must be True, False or "auto"'
+    yield (
+        given.reconcile is None or takes_two(given.reconcile),
+        "reconcile must be a function of the context and the arguments of a call",
+    )
     yield given.schema.get("type") not in _NO_OBJECTS, "its schema must be that of an object"
 
 

@@ -75,6 +75,7 @@ from mbxai.wire._tool_events import (
 )
 from mbxai.wire._tools import (
     Effect,
+    NotDone,
     ToolAnswer,
     ToolInfo,
     ToolQuestion,
@@ -113,6 +114,7 @@ __all__ = [
     "Message",
     "MessageParam",
     "Messages",
+    "NotDone",
     "OutputType",
     "ParseParams",
     "ParsedChatCompletion",

@@ -30,6 +30,7 @@ class ToolInfo:
         is_external: Whether the application runs it, and not this library.
         is_trusted: Whether what it returns is as good as what the caller says.
         may_repeat: Whether the same call may be repeated though it always gives the same result.
+        can_reconcile: Whether it can say what a run of it did that was cut off.
     """
 
     name: str
@@ -41,6 +42,21 @@ class ToolInfo:
     is_external: bool = False
     is_trusted: bool = False
     may_repeat: bool = False
+    can_reconcile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotDone:
+    """What a tool's `reconcile` returns where the run that was cut off surely had no effect."""
+
+    @classmethod
+    def is_said_by(cls, value: object) -> bool:
+        """Tell whether a value says so; the class itself does as well.
+
+        Args:
+            value: What `reconcile` returned.
+        """
+        return value is cls or isinstance(value, cls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -348,6 +348,7 @@ def test_a_tool_interrupted_after_its_answer_is_not_run_again_if_that_may_do_har
     player.answer(answer="Oslo")
     (call,) = player.snapshot.calls
     player.give(ToolStarted(call_ids=(call.id,)), Continued())
+    player.answer(decision="skip")
 
     assert "outcome unknown" in json.dumps(player.conversation("a"))
     assert not any(isinstance(c, ToolCall) for c in player.snapshot.calls)

@@ -123,8 +123,9 @@ def test_where_calls_come_back_and_people_answer_a_run_rests_soon(
 def test_the_courses_reach_all_that_can_happen() -> None:
     """A guard against tests that pass because nothing happens in them."""
     seen: set[str] = set()
+    purposes: set[str] = set()
     refused = repeated = crashes = 0
-    for course in range(20):
+    for course in range(60):
         limits = Limits(
             planning="merged" if course % 2 else "stepwise",
             quality_iterations=2,
@@ -132,8 +133,9 @@ def test_the_courses_reach_all_that_can_happen() -> None:
             deadline=AnswerDeadline(seconds=30.0) if course % 4 == 0 else None,
         )
         scene = Scene(edges=[(0, 1), (0, 2), (1, 3)], complexities=(1, 4, 1, 2), limits=limits)
-        run = ChanceRun(scene, Random(course)).play(60)
+        run = ChanceRun(scene, Random(course), crash_percent=25).play(60)
         run.to_rest()
+        purposes |= {i.purpose for i in run.snapshot.interactions if i.answer is not None}
         seen |= {call.step for call in run.snapshot.ledger} | run.inputs() | {run.snapshot.state}
         refused, repeated, crashes = (
             refused + run.refused,
@@ -142,6 +144,7 @@ def test_the_courses_reach_all_that_can_happen() -> None:
         )
 
     assert seen >= {*ModelStep, *INPUTS, *RESTS}
+    assert purposes >= {"approval", "ask", "complexity", "elicitation", "recovery"}
     assert refused
     assert repeated
     assert crashes

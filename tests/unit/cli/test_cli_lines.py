@@ -24,6 +24,7 @@ from mbxai.agent.events import (
     ToolCalled,
     ToolEnded,
     ToolProgressed,
+    ToolsChanged,
     ToolUnplanned,
     UsageAdded,
 )
@@ -69,6 +70,7 @@ EVENTS = {
     "tool    stock is not planned, refused": ToolUnplanned(
         task_id="a", call_id="1", name="stock", asked=False
     ),
+    "tools   new: pay, ship; changed: look": ToolsChanged(added=("pay", "ship"), changed=("look",)),
     "asks    nobody answered in time: skip": HumanExpired(interaction_id="q", action="skip"),
     "asks    the answer held a credential, which is kept apart": CredentialConcealed(
         interaction_id="q", handles=("secret://q/1",)

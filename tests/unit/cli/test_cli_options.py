@@ -3,7 +3,6 @@
 import itertools
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -113,7 +112,7 @@ def test_the_command_that_goes_on_names_everything_that_is_needed():
         mcp=["files=python 'my server.py'"],
         tools=["shop:stock", "shop:price"],
         dialogs=["shop:login"],
-        session=Path("my sessions.sqlite"),
+        session="my sessions.sqlite",
     )
     words = ["mbxai", "run", "--session", "my sessions.sqlite", "--agent-id", "id-1", "--local"]
     words += ["--model", "m", "--schema", "shop:Order", "--mcp", "files=python 'my server.py'"]

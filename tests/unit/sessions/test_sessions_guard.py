@@ -8,19 +8,28 @@ import pytest
 from pydantic import BaseModel
 
 from mbxai import AsyncAgentClient
-from mbxai.errors import SessionBusyError, SessionStoreError
+from mbxai.errors import ConfigurationError, SessionBusyError, SessionStoreError
 from mbxai.sessions import InMemorySessionStore, SessionRecord, SessionStore, as_store
 
 RECORD = SessionRecord(agent_id="a", version=1, fence=1, data={})
 CALLS: dict[str, Callable[[SessionStore], Awaitable[object]]] = {
     "load": lambda store: store.load("a"),
+    "create": lambda store: store.create("a", {}),
     "claim": lambda store: store.claim("a", owner="one", lease_seconds=1),
     "save": lambda store: store.save(RECORD, {}, owner="one"),
+    "heartbeat": lambda store: store.heartbeat(RECORD, owner="one"),
     "release": lambda store: store.release(RECORD, owner="one"),
+    "post_answer": lambda store: store.post_answer("a", "i", {}),
+    "read_answers": lambda store: store.read_answers("a"),
+    "read_log": lambda store: store.read_log("a"),
+    "wait": lambda store: store.wait("a", after=0, timeout_seconds=0),
     "delete": lambda store: store.delete("a"),
+    "due": lambda store: store.due(),
+    "sweep": lambda store: store.sweep(),
     "list": lambda store: store.list(),
     "aclose": lambda store: store.aclose(),
 }
+NO_SESSION = {"list", "due", "sweep", "aclose"}
 
 
 class Raising:
@@ -32,7 +41,9 @@ class Raising:
     async def _raise(self, *args: Any, **options: Any) -> Any:
         raise self.error
 
-    load = claim = save = release = delete = list = aclose = _raise
+    keeps_log = True
+    load = create = claim = save = heartbeat = release = delete = aclose = _raise
+    post_answer = read_answers = read_log = wait = due = sweep = list = _raise
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -45,7 +56,7 @@ async def test_a_foreign_error_is_the_cause_of_one_of_the_family(
         await CALLS[name](as_store(Raising(error)))
     assert caught.value.__cause__ is error
     assert "hunter2" not in str(caught.value)
-    assert caught.value.agent_id == ("" if name in {"list", "aclose"} else "a")
+    assert caught.value.agent_id == ("" if name in NO_SESSION else "a")
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -58,7 +69,7 @@ async def test_what_the_protocol_raises_passes_as_it_is(name: str) -> None:
 
 async def test_a_cancellation_of_ones_own_stays_one() -> None:
     class Slow(InMemorySessionStore):
-        async def load(self, agent_id: str) -> SessionRecord | None:
+        async def load(self, agent_id: str, *, scope: str = "") -> SessionRecord | None:
             await asyncio.sleep(60)
 
     loading = asyncio.create_task(as_store(Slow()).load("a"))  # type: ignore[arg-type]
@@ -73,7 +84,7 @@ async def test_an_agent_on_a_store_that_fails_raises_what_it_promises() -> None:
         text: str
 
     class Full(InMemorySessionStore):
-        async def save(self, record: SessionRecord, data: dict[str, Any], *, owner: str) -> Any:
+        async def save(self, record: SessionRecord, *args: Any, **given: Any) -> Any:
             raise OSError("no space left")
 
     class Client:
@@ -83,4 +94,14 @@ async def test_an_agent_on_a_store_that_fails_raises_what_it_promises() -> None:
     agent = AsyncAgentClient(Client(), session_handler=store)
     with pytest.raises(SessionStoreError, match=r"Full\.save\(\) raised OSError"):
         await agent.agent("Report", Report, agent_id="a")
-    assert await store.list() == []
+    assert await store.load("a") is None
+
+
+async def test_a_store_that_lacks_methods_is_refused_by_name() -> None:
+    class Half:
+        async def load(self, agent_id: str) -> None: ...
+        async def claim(self, agent_id: str) -> None: ...
+        async def save(self, record: object) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="lacks aclose, create, delete, due, heartbeat"):
+        as_store(Half())

@@ -7,6 +7,7 @@ import logging
 import threading
 
 import pytest
+from support.stored_state import ids_of
 
 from mbxai.errors import (
     ConfigurationError,
@@ -184,7 +185,9 @@ async def test_bytes_and_tuples_of_ids_are_understood():
         def list_sessions(self):
             return (b"b", "a")
 
-    assert await as_store(Bytes()).list() == ["a", "b"]
+    handler = Bytes()
+    handler.sessions = {"a": {"n": 1}, "b": {"n": 2}}
+    assert await ids_of(as_store(handler)) == ["a", "b"]
 
 
 async def test_blocking_methods_run_off_the_loop_and_coroutines_on_it():
@@ -208,8 +211,9 @@ async def test_blocking_methods_run_off_the_loop_and_coroutines_on_it():
             return later()
 
     store = as_store(Mixed())
-    await store.claim("a", owner="one", lease_seconds=60)
-    assert await store.list() == ["a"]
+    record = await store.claim("a", owner="one", lease_seconds=60)
+    await store.save(record, {"n": 1}, owner="one")
+    assert await ids_of(store) == ["a"]
     assert seen["get"] != threading.get_ident()
     assert seen["set"] == seen["list"] == threading.get_ident()
 

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from support.stored_state import ids_of
 
 from mbxai.errors import ConfigurationError, SessionBusyError, SessionDataError, SessionStoreError
 from mbxai.sessions import SQLiteSessionStore
@@ -63,7 +64,8 @@ def test_a_path_that_is_no_file_is_refused_at_once(path):
 
 
 async def refused(path, match):
-    store = SQLiteSessionStore(path, busy_timeout=0.1)
+    """How many of four calls are refused for this reason, with an error that names the file."""
+    store, refusals = SQLiteSessionStore(path, busy_timeout=0.1), 0
     for call in (
         store.load("a"),
         store.list(),
@@ -74,20 +76,25 @@ async def refused(path, match):
             await call
         assert str(path) in str(caught.value)
         assert caught.value.hint
+        refusals += 1
     await store.aclose()
+    return refusals
 
 
 async def test_missing_directory_is_named_and_not_created(tmp_path):
-    await refused(tmp_path / "missing" / "s.db", "its directory does not exist. Create the")
+    assert (
+        await refused(tmp_path / "missing" / "s.db", "its directory does not exist. Create the")
+        == 4
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_directory_is_refused(tmp_path):
-    await refused(tmp_path, "it is a directory")
+    assert await refused(tmp_path, "it is a directory") == 4
 
 
 async def test_path_with_nul_is_refused(tmp_path):
-    await refused(f"{tmp_path}/a\0b", "embedded null")
+    assert await refused(f"{tmp_path}/a\0b", "embedded null") == 4
 
 
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough\n" * 50, b"short"])
@@ -95,7 +102,7 @@ async def test_other_file_is_refused_and_left_as_it_is(tmp_path, content):
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     path.chmod(0o640)
-    await refused(path, "not a database")
+    assert await refused(path, "not a database") == 4
     assert path.read_bytes() == content
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [path]
@@ -108,7 +115,7 @@ async def test_database_of_another_program_is_refused_and_left_as_it_is(tmp_path
     connection.commit()
     connection.close()
     before = path.read_bytes()
-    await refused(path, "a database of another program")
+    assert await refused(path, "a database of another program") == 4
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -120,7 +127,7 @@ async def test_newer_schema_is_refused_and_left_as_it_is(tmp_path):
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
-    await refused(path, "newer mbxai .schema 99")
+    assert await refused(path, "newer mbxai .schema 99") == 4
     assert path.read_bytes() == before
 
 
@@ -129,7 +136,7 @@ async def test_damaged_file_is_a_typed_error(tmp_path):
     await save_one(path)
     content = path.read_bytes()
     path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
-    await refused(path, "malformed|disk image")
+    assert await refused(path, "malformed|disk image") == 4
 
 
 async def test_empty_file_becomes_a_store(tmp_path):
@@ -137,23 +144,24 @@ async def test_empty_file_becomes_a_store(tmp_path):
     path.touch()
     await save_one(path)
     store = SQLiteSessionStore(path)
-    assert await store.list() == ["a"]
+    assert await ids_of(store) == ["a"]
     await store.aclose()
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        "data = 'no json'",
-        "data = '[1]'",
-        "data = '{\"x\": NaN}'",
-        "data = x'ff00'",
-        "data = CAST(x'ff22' AS TEXT)",
-        "data = ''",
-        "data = 7",
-        "version = 'one'",
-        "until = 'soon'",
-        "owner = CAST(x'ff' AS TEXT)",
+        "contents SET content = 'no json'",
+        "contents SET content = '[1]'",
+        "contents SET content = '{\"x\": NaN}'",
+        "contents SET content = x'ff00'",
+        "contents SET content = x'789c00'",
+        "contents SET content = ''",
+        "contents SET content = 7",
+        "sessions SET version = 'one'",
+        "sessions SET until = 'soon'",
+        "sessions SET created_at = 'then'",
+        "sessions SET owner = CAST(x'ff' AS TEXT)",
     ],
 )
 async def test_damaged_row_is_its_own_problem_only(tmp_path, change):
@@ -161,7 +169,8 @@ async def test_damaged_row_is_its_own_problem_only(tmp_path, change):
     await save_one(path, "good")
     await save_one(path, "bad")
     connection = sqlite3.connect(path)
-    connection.execute(f"UPDATE sessions SET {change} WHERE agent_id = 'bad'")
+    (number,) = connection.execute("SELECT id FROM sessions WHERE agent_id = 'bad'").fetchone()
+    connection.execute(f"UPDATE {change} WHERE id = ?", (number,))
     connection.commit()
     before = connection.execute("SELECT * FROM sessions WHERE agent_id = 'good'").fetchall()
     connection.close()
@@ -170,12 +179,12 @@ async def test_damaged_row_is_its_own_problem_only(tmp_path, change):
         with pytest.raises(SessionDataError, match="'bad'") as caught:
             await call
         assert caught.value.agent_id == "bad"
-    assert await store.list() == ["bad", "good"]
+    assert await ids_of(store) == ["bad", "good"]
     record = await store.claim("good", owner="one", lease_seconds=60)
     assert record.data == {"n": 1}
     assert (await store.save(record, {"n": 2}, owner="one")).version == 2
     assert await store.delete("bad") is True
-    assert await store.list() == ["good"]
+    assert await ids_of(store) == ["good"]
     await store.aclose()
     assert before
 
@@ -314,3 +323,52 @@ async def test_permission_denied_is_a_typed_error_that_names_the_path(mode):
     for line in lines:
         assert str(path) in line
         assert "for this user" in line
+
+
+async def test_a_file_of_the_first_tables_is_brought_up_to_date_with_everything_in_it(tmp_path):
+    path = tmp_path / "s.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """
+        CREATE TABLE sessions (agent_id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL,
+            fence INTEGER NOT NULL, owner TEXT, until REAL NOT NULL, lease_seconds REAL NOT NULL,
+            updated_at REAL NOT NULL, data TEXT NOT NULL);
+        INSERT INTO sessions VALUES ('rests', 4, 2, NULL, 0.0, 60.0, 1000.0, '{"n": 1}');
+        INSERT INTO sessions VALUES ('runs', 2, 1, 'me', 1e12, 60.0, 1001.0, '{"n": 2}');
+        PRAGMA application_id = 1835169889;
+        PRAGMA user_version = 1;
+        """
+    )
+    connection.close()
+    store = SQLiteSessionStore(path)
+    assert await ids_of(store) == ["rests", "runs"]
+    record = await store.claim("rests", owner="one", lease_seconds=60)
+    assert (record.data, record.version, record.fence) == ({"n": 1}, 4, 3)
+    assert (await store.save(record, rows=[{"row": 1}], owner="one")).seq == 1
+    with pytest.raises(SessionBusyError):
+        await store.claim("runs", owner="one", lease_seconds=60)
+    await store.aclose()
+
+
+def test_a_file_that_others_are_just_making_is_never_a_foreign_one(tmp_path):
+    """Eight stores race to open each of twelve new files; none may see it half made."""
+    errors: list[Exception] = []
+
+    def begin(path: Path, gate: threading.Barrier) -> None:
+        store = SQLiteSessionStore(path)
+        gate.wait()
+        try:
+            asyncio.run(store.load("a"))
+        except SessionStoreError as error:
+            errors.append(error)
+        asyncio.run(store.aclose())
+
+    for number in range(12):
+        gate = threading.Barrier(8)
+        path = tmp_path / f"{number}.db"
+        threads = [threading.Thread(target=begin, args=(path, gate)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []

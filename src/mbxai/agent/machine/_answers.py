@@ -1,7 +1,10 @@
 """Answers of people in the machine: whether they fit, and what they change. Pure."""
 
 import mbxai.agent.machine._defence as defence
+import mbxai.agent.machine._definition as definition
+import mbxai.agent.machine._permits as permits
 import mbxai.agent.machine._prompts as prompts
+import mbxai.agent.machine._recovery as recovery
 import mbxai.agent.machine._rounds as rounds
 import mbxai.agent.machine._tasks as tasks
 import mbxai.agent.machine._tool_questions as questions
@@ -25,6 +28,8 @@ from mbxai.errors import (
     InteractionNotFoundError,
 )
 from mbxai.wire import FormError
+
+_LETS_ON = frozenset({("approval", "approve"), ("recovery", recovery.AGAIN)})
 
 
 def check(
@@ -134,7 +139,7 @@ def tool_let_on(
         is_refused = answer.decision != questions.ACCEPT
         name = interaction.paused.name if interaction.paused is not None else ""
         return ("", "") if is_refused else (name, interaction.question.source)
-    if interaction.purpose != "approval" or answer.decision != "approve":
+    if (interaction.purpose, answer.decision) not in _LETS_ON:
         return "", ""
     run = snapshot.runs.get(interaction.task_id)
     calls = run.calls if run is not None else ()
@@ -175,6 +180,8 @@ def apply(work: Work, interaction_id: str, answer: AnswerRecord) -> None:
         decide_complex_task(work, interaction, str(answer.decision), answer.note)
     elif interaction.purpose == "goal":
         _decide_goal(work, str(answer.decision))
+    elif interaction.purpose == "recovery":
+        recovery.decide(work, interaction, str(answer.decision), answer.note)
     elif interaction.purpose == "approval":
         decide_tool_call(
             work,
@@ -334,7 +341,11 @@ def decide_tool_call(
     if pending is None:  # the round of the call has ended
         return
     if is_approved:
-        rounds.open_tool_call(work, interaction.task_id, pending, approved=True)
+        grant = interaction.grant
+        if permits.is_void(grant, pending, work.snapshot.definitions or {}):
+            definition.ask_approval(work, interaction)
+        else:
+            rounds.open_tool_call(work, interaction.task_id, pending, approved=True, grant=grant)
         return
     error = {"error": f"{pending.name} was not run: {reason}", "remark": note}
     rounds.set_result(work, interaction.task_id, pending.call_id, rounds.as_json(error))

@@ -8,6 +8,7 @@ What the tick led to is kept also if such an answer is refused.
 
 import mbxai.agent.machine._answers as answers
 import mbxai.agent.machine._prompts as prompts
+import mbxai.agent.machine._recovery as recovery
 import mbxai.agent.machine._rounds as rounds
 import mbxai.agent.machine._tool_questions as questions
 import mbxai.agent.machine._unreached_goals as unreached
@@ -67,6 +68,8 @@ def _expire(work: Work, interaction: Interaction, deadline: AnswerDeadline) -> N
         answers.decide_complex_task(work, interaction, action, reason=_NOBODY)
     elif interaction.purpose == "goal":
         _decide_goal(work, interaction, action)
+    elif interaction.purpose == "recovery":
+        recovery.decide(work, interaction, action, who="nobody answered in time, which")
     elif interaction.purpose == "approval":
         answers.decide_tool_call(
             work, interaction, is_approved=action == "approve", reason="nobody approved in time"
@@ -92,6 +95,8 @@ def _action(interaction: Interaction, deadline: AnswerDeadline) -> str:
         return deadline.complexity
     if interaction.purpose == "goal":
         return deadline.goal
+    if interaction.purpose == "recovery":
+        return recovery.SKIP
     if interaction.purpose == "approval":
         return questions.DECLINE if interaction.is_unplanned else deadline.approval
     if interaction.purpose == "elicitation" and deadline.ask == "tell":

@@ -1,7 +1,7 @@
 """What can happen to a session: the inputs of the machine."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from mbxai.agent._human_models import DialogOption
 from mbxai.agent._result_models import TokenUsage
@@ -28,6 +28,7 @@ class TurnStarted(_Input):
 
     Attributes:
         nonce: Random text; the session's first one makes its ids its own.
+        definitions: Fingerprints of the tools that may be used, by name; None: not known.
     """
 
     prompt: str
@@ -36,11 +37,28 @@ class TurnStarted(_Input):
     human_in_loop: bool
     dialog_options: tuple[DialogOption, ...] = ()
     tools: tuple[str, ...] | None = None
+    definitions: dict[str, str] | None = None
     limits: Limits = Limits()
 
 
 class Continued(_Input):
-    """A caller wants a failed step tried again, or found calls that a stopped worker left open."""
+    """A caller wants a failed step tried again, or found calls that a stopped worker left open.
+
+    Attributes:
+        reconcilable: Names of the tools that can say what a run did that was cut off.
+    """
+
+    reconcilable: tuple[str, ...] = ()
+
+
+class DefinitionSeen(_Input):
+    """A worker that lets a turn go on has other tools than the one before.
+
+    Attributes:
+        tools: Fingerprints of those that may be used, by name.
+    """
+
+    tools: dict[str, str]
 
 
 class FinalStructureChanged(_Input):
@@ -143,6 +161,30 @@ class ToolReturned(_Input):
     has_run: bool = True
 
 
+class ToolReconciled(_Input):
+    """A tool said what its last run did, or could not say.
+
+    Attributes:
+        outcome: Whether it had its effect.
+        content: The result of the run in words, where it had; without secrets.
+    """
+
+    call_id: str
+    outcome: Literal["done", "not_done", "unknown"]
+    content: str = ""
+
+
+class ApprovalVoided(_Input):
+    """A call was not run, because a person agreed to another one: its tool has changed since.
+
+    Attributes:
+        tools: Fingerprints of the tools that may be used, by name.
+    """
+
+    call_id: str
+    tools: dict[str, str]
+
+
 class ToolAsked(_Input):
     """A tool call stopped at a question; it goes on with the answer."""
 
@@ -161,12 +203,15 @@ Input = (
     TurnStarted
     | Ticked
     | Continued
+    | DefinitionSeen
     | FinalStructureChanged
     | ModelReturned
     | ModelRejected
     | ModelFailed
     | ToolStarted
     | ToolReturned
+    | ToolReconciled
+    | ApprovalVoided
     | ToolAsked
     | HumanAnswered
 )

@@ -22,7 +22,9 @@ import mbxai.agent.machine._compaction as compaction
 import mbxai.agent.machine._completion as completion
 import mbxai.agent.machine._conclusion as conclusion
 import mbxai.agent.machine._deadlines as deadlines
+import mbxai.agent.machine._definition as definition
 import mbxai.agent.machine._planning as planning
+import mbxai.agent.machine._recovery as recovery
 import mbxai.agent.machine._rejections as rejections
 import mbxai.agent.machine._rounds as rounds
 import mbxai.agent.machine._tasks as tasks
@@ -31,7 +33,9 @@ from mbxai.agent._events import AgentEvent, AnswerRejected, StateChanged
 from mbxai.agent._plan_models import TaskStatus
 from mbxai.agent._result_models import AgentFailure, AgentState, TokenUsage
 from mbxai.agent.machine._inputs import (
+    ApprovalVoided,
     Continued,
+    DefinitionSeen,
     FinalStructureChanged,
     HumanAnswered,
     Input,
@@ -40,6 +44,7 @@ from mbxai.agent.machine._inputs import (
     ModelReturned,
     Ticked,
     ToolAsked,
+    ToolReconciled,
     ToolReturned,
     ToolStarted,
     TurnStarted,
@@ -100,6 +105,7 @@ def _turn_started(work: Work, event: TurnStarted) -> None:
         human_in_loop=event.human_in_loop,
         dialog_options=event.dialog_options,
         tools=event.tools,
+        definitions=event.definitions,
         limits=event.limits,
         conversation_history=(
             *before.conversation_history,
@@ -128,11 +134,9 @@ def _turn_started(work: Work, event: TurnStarted) -> None:
     compaction.begin_turn(work)
 
 
-def _continued(work: Work, _event: Continued) -> None:
+def _continued(work: Work, event: Continued) -> None:
     work.update(error=None)
-    for call in work.snapshot.calls:
-        if isinstance(call, ToolCall) and call.started:
-            rounds.resolve_interrupted(work, call)
+    recovery.resolve(work, event.reconcilable)
     if work.snapshot.state is AgentState.FAILED:
         # A call of no task is the only one, and says where the run stood.
         alone = (c for c in work.snapshot.calls if isinstance(c, ModelCall) and c.task_id is None)
@@ -155,7 +159,7 @@ def _model_returned(work: Work, event: ModelReturned) -> None:
             and work.snapshot.human_in_loop
             and rounds.asks_person(event.value)
         )
-        work.update(model=event.model or work.snapshot.model)
+        work.update(model=event.model or work.snapshot.model, failures=0)
         work.count(call, event, asked_person=asked)
         _ON_ANSWER[call.step](work, call, event)
 
@@ -202,7 +206,7 @@ def _model_failed(work: Work, event: ModelFailed) -> None:
 def _tool_started(work: Work, event: ToolStarted) -> None:
     work.update(
         calls=tuple(
-            call.model_copy(update={"started": True, "attempt": call.attempt + 1})
+            _as_started(call, event.now)
             if isinstance(call, ToolCall) and call.id in event.call_ids and not call.started
             else call
             for call in work.snapshot.calls
@@ -210,10 +214,21 @@ def _tool_started(work: Work, event: ToolStarted) -> None:
     )
 
 
+def _as_started(call: ToolCall, now: float) -> ToolCall:
+    # What a tool is asked of its last run leaves the time of that run as it is.
+    began = call.started_at if call.reconciles else (now or None)
+    changes = {"started": True, "started_at": began, "attempt": call.attempt + 1}
+    return call.model_copy(update=changes)
+
+
 def _tool_returned(work: Work, event: ToolReturned) -> None:
     call = work.close_call(event.call_id)
-    if isinstance(call, ToolCall):
-        rounds.tool_returned(work, call, event.content, is_error=event.is_error)
+    if not isinstance(call, ToolCall):
+        return
+    if call.reconciles:
+        recovery.ask_or_tell(work, call)  # it was to say what its last run did, and did not
+        return
+    rounds.tool_returned(work, call, event.content, is_error=event.is_error, has_run=event.has_run)
 
 
 def _tool_asked(work: Work, event: ToolAsked) -> None:
@@ -260,7 +275,10 @@ _ON_INPUT: dict[type, Callable[[Work, Any], None]] = {  # Any: each handler take
     ModelRejected: _model_rejected,
     ModelFailed: _model_failed,
     ToolStarted: _tool_started,
+    DefinitionSeen: definition.seen,
     ToolReturned: _tool_returned,
+    ToolReconciled: recovery.reconciled,
+    ApprovalVoided: definition.voided,
     ToolAsked: _tool_asked,
     HumanAnswered: _human_answered,
     Ticked: deadlines.ticked,

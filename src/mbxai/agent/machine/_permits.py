@@ -8,14 +8,22 @@ import mbxai.agent.machine._defence as defence
 import mbxai.agent.machine._prompts as prompts
 from mbxai.agent._human_models import HumanInteractionType
 from mbxai.agent.machine._inputs import ToolPolicy
-from mbxai.agent.machine._snapshot import AgentSnapshot, Interaction, PendingCall, TaskRun
+from mbxai.agent.machine._snapshot import (
+    AgentSnapshot,
+    Interaction,
+    PendingCall,
+    TaskRun,
+    ToolCall,
+)
 from mbxai.wire import call_digest
 
 APPROVAL_OPTIONS: Final = ("approve", "decline")
 
+_GRANT_CHARS: Final = 32
 _MAX_NAMES: Final = 50
 _MAX_NAME_CHARS: Final = 64
 _MAX_LINE_CHARS: Final = 300
+_CHANGED: Final = " It has changed since this was asked before."
 _UNPLANNED: Final = (
     " The plan did not name this tool, and text that tools brought in has been read since; it may "
     "have asked for this call."
@@ -71,7 +79,13 @@ def permit(
 
 
 def approval(
-    call: PendingCall, *, interaction_id: str, task_id: str, is_unplanned: bool
+    call: PendingCall,
+    *,
+    interaction_id: str,
+    task_id: str,
+    is_unplanned: bool,
+    grant: str = "",
+    has_changed: bool = False,
 ) -> Interaction:
     """Return the request for a person's approval of a call.
 
@@ -80,22 +94,59 @@ def approval(
         interaction_id: Id for the request.
         task_id: The task that waits.
         is_unplanned: Whether text of others may have asked for the call.
+        grant: What exactly is agreed to, see `grant_of`.
+        has_changed: Whether the tool is another one than when a person was asked before.
 
     Returns:
         The request, with the arguments whole and every hidden character in them written out.
     """
-    of_server = f" of the server {call.source!r}" if call.source != "local" else ""
+    hints = f"{_CHANGED if has_changed else ''}{_UNPLANNED if is_unplanned else ''}"
     return Interaction(
         id=interaction_id,
         purpose="approval",
         interaction_type=HumanInteractionType.DECISION,
-        prompt=f"May the tool {call.name!r}{of_server} run?{_UNPLANNED if is_unplanned else ''}",
+        prompt=f"May the tool {described(call)} run?{hints}",
         options=APPROVAL_OPTIONS,
         context=f"Arguments: {defence.visible(call.arguments)}",
         task_id=task_id,
         call_id=call.call_id,
+        grant=grant,
         is_unplanned=is_unplanned,
     )
+
+
+def described(call: PendingCall) -> str:
+    """Return the name of a call's tool, with the server that has it, for a person."""
+    return f"{call.name!r}" + (f" of the server {call.source!r}" if call.source != "local" else "")
+
+
+def grant_of(call: PendingCall | ToolCall, definitions: Mapping[str, str] | None) -> str:
+    """Return what exactly a person agrees to with a call: its tool as it is, and its arguments.
+
+    Args:
+        call: The call.
+        definitions: Fingerprints of the tools that there are, by name; None: not known.
+
+    Returns:
+        A digest; empty if nothing is known of the tool.
+    """
+    definition = (definitions or {}).get(call.name, "")
+    if not definition:
+        return ""
+    meant = f"{call_digest(call.name, call.arguments)} {definition}"
+    return hashlib.sha256(meant.encode()).hexdigest()[:_GRANT_CHARS]
+
+
+def is_void(grant: str, call: PendingCall | ToolCall, definitions: Mapping[str, str]) -> bool:
+    """Tell whether a person agreed to something else than what would be run.
+
+    Args:
+        grant: What was agreed to; empty: not known, and never void.
+        call: The call.
+        definitions: Fingerprints of the tools that there are; without the tool nothing is run.
+    """
+    now = grant_of(call, definitions)
+    return bool(grant and now) and grant != now
 
 
 def unknown_tool(name: str, policies: Mapping[str, ToolPolicy]) -> str:

@@ -106,7 +106,7 @@ def tool_returned(
         ToolEnded(task_id=call.task_id, call_id=call.call_id, name=call.name, is_error=is_error)
     )
     if has_run:
-        _note_run(work, call, content)
+        note_run(work, call, content)
     set_result(work, call.task_id, call.call_id, content, has_run=has_run, is_error=is_error)
 
 
@@ -131,17 +131,25 @@ def tool_asked(work: Work, call: ToolCall, question: StoredQuestion) -> None:
 
 def go_on(work: Work, call: ToolCall, answer: StoredAnswer) -> None:
     """Open a paused call again: another run with the answer, under the first run's key."""
-    work.call_tool(
-        call.model_copy(
-            update={
-                "id": work.new_id(),  # so that a late outcome of the run before changes nothing
-                "key": call.key or call.id,
-                "started": False,
-                "attempt": max(call.attempt - 1, 0),  # it is no repetition
-                "answer": answer,
-            }
-        )
-    )
+    reopen(work, call, is_repetition=False, answer=answer)
+
+
+def reopen(work: Work, call: ToolCall, *, is_repetition: bool, **changes: object) -> None:
+    """Open a call again that is not open any more, under the key of its first run.
+
+    Args:
+        work: The transition.
+        call: The call as it was.
+        is_repetition: Whether the tool is run once more from its beginning.
+        **changes: Other fields of the call that differ.
+    """
+    again: dict[str, object] = {
+        "id": work.new_id(),  # so that a late outcome of the run before changes nothing
+        "key": call.key or call.id,
+        "started": False,
+        "attempt": call.attempt if is_repetition else max(call.attempt - 1, 0),
+    }
+    work.call_tool(call.model_copy(update=again | changes))
 
 
 def set_result(
@@ -173,7 +181,7 @@ def advise(work: Work, task_id: str, advice: str) -> None:
 
 
 def open_tool_call(
-    work: Work, task_id: str, pending: PendingCall, *, approved: bool = False
+    work: Work, task_id: str, pending: PendingCall, *, approved: bool = False, grant: str = ""
 ) -> None:
     """Open the call of a tool that may run now."""
     work.call_tool(
@@ -185,6 +193,7 @@ def open_tool_call(
             arguments=pending.arguments,
             effect=pending.effect,
             approved=approved,
+            grant=grant,
         )
     )
     work.emit(
@@ -197,24 +206,19 @@ def open_tool_call(
     )
 
 
-def resolve_interrupted(work: Work, call: ToolCall) -> None:
-    """Decide what becomes of a tool call that a worker began and never finished.
+def note_run(work: Work, call: ToolCall, content: str) -> None:
+    """Remember what a tool did, for the next attempt, and what it gave, against repetitions.
 
-    A call that may be repeated is opened again under the same id, which is its idempotency key. One
-    whose effect must not happen twice is not: its outcome is unknown, and the model is told so.
+    Args:
+        work: The transition.
+        call: The call.
+        content: What it gave, or that this is not known.
     """
-    if call.effect == "once":
-        work.close_call(call.id)
-        unknown = as_json({"error": prompts.UNKNOWN_OUTCOME})
-        _note_run(work, call, unknown)
-        tool_returned(work, call, unknown, is_error=True, has_run=False)
-        return
-    work.update(
-        calls=tuple(
-            c.model_copy(update={"started": False}) if c.id == call.id else c
-            for c in work.snapshot.calls
-        )
-    )
+    run = work.run(call.task_id)
+    pending = next((c for c in run.calls if c.call_id == call.call_id), None)
+    if pending is not None:
+        did = (*run.did, permits.line_of(pending, content))
+        work.change_run(call.task_id, did=did, seen=permits.seen_with(run, pending, content))
 
 
 def as_json(value: Mapping[str, Any]) -> str:  # Any: JSON
@@ -289,7 +293,11 @@ def _open_call(
         open_tool_call(work, task_id, call)
     elif permit.word == "ask":
         request = permits.approval(
-            call, interaction_id=work.new_id(), task_id=task_id, is_unplanned=permit.is_unplanned
+            call,
+            interaction_id=work.new_id(),
+            task_id=task_id,
+            is_unplanned=permit.is_unplanned,
+            grant=permits.grant_of(call, work.snapshot.definitions),
         )
         work.ask(request)
     else:
@@ -326,15 +334,6 @@ def _note_result(
         c.model_copy(update=changes) if c.call_id == call_id else c for c in work.run(task_id).calls
     )
     work.change_run(task_id, calls=calls)
-
-
-def _note_run(work: Work, call: ToolCall, content: str) -> None:
-    """Remember what a tool did, for the next attempt, and what it gave, against repetitions."""
-    run = work.run(call.task_id)
-    pending = next((c for c in run.calls if c.call_id == call.call_id), None)
-    if pending is not None:
-        did = (*run.did, permits.line_of(pending, content))
-        work.change_run(call.task_id, did=did, seen=permits.seen_with(run, pending, content))
 
 
 def _close_round(work: Work, task_id: str) -> None:

@@ -100,8 +100,11 @@ class ToolCall(Frozen):
         arguments: JSON text as the model wrote it; credentials stand in it as handles.
         effect: What a repeated run does.
         started: Whether a worker began to run it; saved before it does.
+        started_at: When its last run began, in seconds since 1970; None where that is not known.
         attempt: How many times it was started.
+        reconciles: Whether the tool is asked what its last run did, instead of being run.
         approved: Whether a person agreed to it.
+        grant: What exactly a person agreed to, see `_permits`; empty where that is not known.
         key: Id of the call's first run, by which repeated runs are known; empty in that run itself.
         questions: How often the tool has asked something during this call.
         answer: The answer to its last question, for the run that goes on with it.
@@ -115,8 +118,11 @@ class ToolCall(Frozen):
     arguments: str
     effect: Effect = "once"
     started: bool = False
+    started_at: float | None = None
     attempt: int = 0
+    reconciles: bool = False
     approved: bool = False
+    grant: str = ""
     key: str = ""
     questions: int = 0
     answer: StoredAnswer | None = None
@@ -146,11 +152,13 @@ class Interaction(Frozen):
     Attributes:
         purpose: What the answer decides: the result of a tool call of the model (`ask`), whether a
             complex task runs (`complexity`), whether a tool runs (`approval`), what a tool that has
-            begun is told (`elicitation`), what becomes of a goal that is not reached (`goal`).
+            begun is told (`elicitation`), what becomes of a tool's call that was cut off
+            (`recovery`), what becomes of a goal that is not reached (`goal`).
         task_id: The task that waits; empty for `goal`.
         call_id: The model's call that waits, for all but `complexity` and `goal`.
         question: What the tool wants to know, for `elicitation`.
-        paused: The tool's call, which is opened again with the answer; None once it was.
+        paused: The tool's call, which may be opened again with the answer; None once it was.
+        grant: What exactly is agreed to with it, see `_permits`; empty where that is not known.
         withdrawn: Whether the task ended otherwise, so that no answer is wanted any more.
         expires_at: When the default action is taken instead, in seconds since 1970; None: never.
         expired: Whether it was taken; then `withdrawn` is True as well.
@@ -159,7 +167,7 @@ class Interaction(Frozen):
     """
 
     id: str
-    purpose: Literal["ask", "complexity", "approval", "elicitation", "goal"]
+    purpose: Literal["ask", "complexity", "approval", "elicitation", "recovery", "goal"]
     interaction_type: HumanInteractionType
     prompt: str
     options: tuple[str, ...] = ()
@@ -169,6 +177,7 @@ class Interaction(Frozen):
     call_id: str | None = None
     question: StoredQuestion | None = None
     paused: ToolCall | None = None
+    grant: str = ""
     answer: AnswerRecord | None = None
     withdrawn: bool = False
     expires_at: float | None = None
@@ -275,6 +284,8 @@ class Limits(Frozen):
             quarters of the model's context window, where that is known.
         unplanned_tools: What becomes of a call with effects that the plan did not name, once text
             of others was read: "ask" a person (without one, refuse it), or "allow" it.
+        on_changed_tools: What becomes of the turn where it is to go on with other tools than it was
+            planned with: "continue" with those that there are, or "refuse" to.
         deadline: How long requests to people stay open; None: for ever.
     """
 
@@ -289,6 +300,7 @@ class Limits(Frozen):
     max_repeats: int = 3
     max_context_tokens: int | None = None
     unplanned_tools: Literal["ask", "allow"] = "ask"
+    on_changed_tools: Literal["continue", "refuse"] = "continue"
     deadline: AnswerDeadline | None = None
 
 
@@ -302,6 +314,8 @@ class AgentSnapshot(Frozen):
         original_prompt: The session's first prompt.
         prompt: The current turn's prompt.
         tools: Names of the tools that may be used; None: all.
+        definitions: Fingerprints of the tools that the turn goes on with, by name, see
+            `_definition`; None: not known.
         conversation_history: Prompts and final answers of all turns, as messages.
         human_context: What people said in this turn, in words.
         credentials: Handles of what people gave in this session; the values are in a vault.
@@ -312,6 +326,7 @@ class AgentSnapshot(Frozen):
         replans: Rounds of the plan after the first.
         model_calls: Model calls that came back, over all turns.
         tool_calls: Tool calls that came back, over all turns.
+        failures: Failures for a passing reason in a row, since the last answer of a model.
         final_response: The final response as JSON; None until there is one.
         draft_response: A final response that is being judged, as JSON.
         draft_feedback: What is wrong with it; empty: not judged yet.
@@ -338,6 +353,7 @@ class AgentSnapshot(Frozen):
     human_in_loop: bool = False
     dialog_options: tuple[DialogOption, ...] = ()
     tools: tuple[str, ...] | None = None
+    definitions: dict[str, str] | None = None
     limits: Limits = Limits()
     conversation_history: tuple[dict[str, str], ...] = ()
     requirement_analysis: RequirementAnalysis | None = None
@@ -352,6 +368,7 @@ class AgentSnapshot(Frozen):
     replans: int = 0
     model_calls: int = 0
     tool_calls: int = 0
+    failures: int = 0
     goal_evaluation: GoalEvaluation | None = None
     final_response: Any = None  # Any: JSON of the caller's model
     draft_response: Any = None  # Any: JSON of the caller's model

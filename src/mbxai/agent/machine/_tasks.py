@@ -48,6 +48,8 @@ def skip_all(work: Work, reason: str) -> None:
         reason: Why, in a sentence.
     """
     begun = [c for c in work.snapshot.calls if isinstance(c, ToolCall) and c.started]
+    asked = (i.paused for i in work.snapshot.open_interactions() if i.purpose == "recovery")
+    begun += [call for call in asked if call is not None]
     for task in work.tasks():
         if task.status is TaskStatus.IN_PROGRESS:
             names = ", ".join(call.name for call in begun if call.task_id == task.id)
@@ -95,7 +97,7 @@ def retry(work: Work, task_id: str) -> None:
     waited = {
         i.call_id
         for i in work.snapshot.interactions
-        if i.answer is None and i.purpose != "elicitation"
+        if i.answer is None and i.purpose not in ("elicitation", "recovery")
     }
     unknown = [
         permits.line_of(call, prompts.UNKNOWN_OUTCOME)

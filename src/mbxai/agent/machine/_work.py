@@ -86,7 +86,7 @@ class Work:
 
     def fail(self, failure: AgentFailure) -> None:
         """Rest in FAILED; open calls stay for a retry, or are dropped if there can be none."""
-        self.update(error=failure)
+        self.update(error=failure, failures=self.snapshot.failures + 1)
         if not failure.retryable:
             self.update(calls=())
             self.withdraw(self.snapshot.open_interactions())

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio.to_thread
 
+import mbxai.agent.machine._permits as permits
 import mbxai.agent.machine._references as references
 from mbxai._redaction import get_logger
 from mbxai.agent._ports import ClientPort
@@ -90,6 +91,16 @@ async def plan_needing_approval(
             )
         ]
     )
+
+
+def is_void(call: ToolCall, definitions: Mapping[str, str]) -> bool:
+    """Say whether a person agreed to another call than the one that would be run.
+
+    Args:
+        call: The call.
+        definitions: Fingerprints of the tools as they are now, by name.
+    """
+    return call.approved and permits.is_void(call.grant, call, definitions)
 
 
 async def may_run(port: ClientPort, call: ToolCall) -> bool:

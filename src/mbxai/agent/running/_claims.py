@@ -1,11 +1,12 @@
 """A session is claimed before it runs and given back afterwards, however the caller leaves."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from mbxai._cancellation import outlast
 from mbxai._redaction import get_logger
-from mbxai.errors import SessionConflictError, SessionError
+from mbxai.errors import SessionError
 from mbxai.sessions import SessionRecord, SessionStore
 
 logger = get_logger(__name__)
@@ -14,7 +15,13 @@ _RELEASE_SECONDS: Final = 5.0
 
 
 async def claimed(
-    store: SessionStore, agent_id: str, *, owner: str, lease_seconds: float
+    store: SessionStore,
+    agent_id: str,
+    *,
+    owner: str,
+    lease_seconds: float,
+    scope: str = "",
+    due_at: float | None = None,
 ) -> SessionRecord:
     """Claim a session; a claim that a cancelled caller did not wait for is given back.
 
@@ -23,44 +30,30 @@ async def claimed(
         agent_id: Which session; an unknown one is made.
         owner: Under which name it is claimed.
         lease_seconds: How long the claim holds without a sign of life.
+        scope: Whose session.
+        due_at: From when on a worker is wanted if the claim is given back, in seconds since 1970;
+            None: as before.
 
     Raises:
         SessionError: Another worker runs it, or it cannot be stored.
     """
-    return await _claimed(store, agent_id, owner=owner, lease_seconds=lease_seconds, held=None)
+
+    async def claim() -> SessionRecord:
+        return await store.claim(agent_id, owner=owner, lease_seconds=lease_seconds, scope=scope)
+
+    claiming = asyncio.ensure_future(claim())
+    try:
+        return await asyncio.shield(claiming)
+    except asyncio.CancelledError:
+        undoing = asyncio.ensure_future(_undo(store, claiming, claim, owner=owner, due_at=due_at))
+        await outlast(undoing, _RELEASE_SECONDS)
+        _failure(undoing)
+        raise
 
 
-async def renew(
-    store: SessionStore, record: SessionRecord, *, owner: str, lease_seconds: float
+async def give_back(
+    store: SessionStore, record: SessionRecord, *, owner: str, due_at: float | None = None
 ) -> None:
-    """Claim a session once more, by which its lease begins anew.
-
-    Args:
-        store: Where sessions live.
-        record: The session as it is held.
-        owner: Under which name it was claimed.
-        lease_seconds: How long the claim holds from now on.
-
-    Raises:
-        SessionConflictError: The lease had run out and another worker came in between, or the
-            session was deleted. What this claim made of it is given back.
-        SessionError: Another worker runs it now, or it cannot be stored.
-    """
-    found = await _claimed(
-        store, record.agent_id, owner=owner, lease_seconds=lease_seconds, held=record
-    )
-    if _is_same(found, record):
-        return
-    await give_back(store, found, owner=owner)
-    raise SessionConflictError(
-        f"Session {record.agent_id!r} was taken over or deleted meanwhile; this run's later "
-        "changes were discarded.",
-        hint="Call agent() again to go on from what is stored.",
-        agent_id=record.agent_id,
-    )
-
-
-async def give_back(store: SessionStore, record: SessionRecord, *, owner: str) -> None:
     """Release a session, also if the caller is cancelled before that has begun.
 
     That it fails is only logged: what the run came to matters more, and the lease ends by itself.
@@ -69,13 +62,18 @@ async def give_back(store: SessionStore, record: SessionRecord, *, owner: str) -
         store: Where sessions live.
         record: The session as it was claimed.
         owner: Under which name it was.
+        due_at: From when on a worker is wanted, in seconds since 1970; None: none is.
     """
-    releasing = asyncio.ensure_future(store.release(record, owner=owner))
+
+    async def release() -> None:
+        await store.release(record, owner=owner, due_at=due_at)
+
+    releasing = asyncio.ensure_future(release())
     cancelled = await outlast(releasing, _RELEASE_SECONDS)
     error = _failure(releasing)
     if cancelled is not None and isinstance(error, asyncio.CancelledError):
         # A loop that ends cancels all of its tasks, also one that has not begun.
-        releasing = asyncio.ensure_future(store.release(record, owner=owner))
+        releasing = asyncio.ensure_future(release())
         await outlast(releasing, _RELEASE_SECONDS)
         error = _failure(releasing)
     if isinstance(error, SessionError):
@@ -86,51 +84,27 @@ async def give_back(store: SessionStore, record: SessionRecord, *, owner: str) -
         raise cancelled
 
 
-async def _claimed(
-    store: SessionStore,
-    agent_id: str,
-    *,
-    owner: str,
-    lease_seconds: float,
-    held: SessionRecord | None,
-) -> SessionRecord:
-    """Claim; if the caller is cancelled meanwhile, give back what it did not hold before."""
-    claiming = asyncio.ensure_future(
-        store.claim(agent_id, owner=owner, lease_seconds=lease_seconds)
-    )
-    try:
-        return await asyncio.shield(claiming)
-    except asyncio.CancelledError:
-        undoing = asyncio.ensure_future(
-            _undo(store, claiming, agent_id, owner=owner, lease_seconds=lease_seconds, held=held)
-        )
-        await outlast(undoing, _RELEASE_SECONDS)
-        _failure(undoing)
-        raise
-
-
 async def _undo(
     store: SessionStore,
     claiming: asyncio.Future[SessionRecord],
-    agent_id: str,
+    claim: Callable[[], Awaitable[SessionRecord]],
     *,
     owner: str,
-    lease_seconds: float,
-    held: SessionRecord | None,
+    due_at: float | None,
 ) -> None:
-    """Give back what a claim will give or has given, unless it was held before."""
+    """Give back what a claim will give or has given."""
     await asyncio.wait({claiming}, timeout=_RELEASE_SECONDS)
     error = _failure(claiming)
     if isinstance(error, asyncio.CancelledError):
         # A loop that ends cancels all of its tasks; the store may have claimed all the same, and
         # who claims again learns of it.
-        found = await store.claim(agent_id, owner=owner, lease_seconds=lease_seconds)
+        record = await claim()
     elif error is None:
-        found = claiming.result()
+        record = claiming.result()
     else:
         return
-    if not _is_same(found, held):
-        await give_back(store, found, owner=owner)
+    kept = record.due_at if due_at is None else due_at
+    await give_back(store, record, owner=owner, due_at=kept)
 
 
 def _failure(task: "asyncio.Future[Any]") -> BaseException | None:  # Any: whatever it returns
@@ -140,7 +114,3 @@ def _failure(task: "asyncio.Future[Any]") -> BaseException | None:  # Any: whate
     if task.cancelled():
         return asyncio.CancelledError()
     return task.exception()  # read, lest asyncio complain that nobody did
-
-
-def _is_same(found: SessionRecord, held: SessionRecord | None) -> bool:
-    return held is not None and (found.fence, found.version) == (held.fence, held.version)

@@ -7,10 +7,10 @@ allows. A tool call is saved as started before it runs, so that no worker runs i
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
@@ -29,25 +29,36 @@ from mbxai.agent._events import (
     StateChanged,
 )
 from mbxai.agent._ports import ClientPort
+from mbxai.agent._result_models import AgentState
 from mbxai.agent.machine._inputs import Input, ModelFailed, Ticked, ToolReturned, ToolStarted
 from mbxai.agent.machine._machine import advance
 from mbxai.agent.machine._snapshot import AgentSnapshot, ModelCall, ToolCall
 from mbxai.agent.machine._work import Work
-from mbxai.agent.running._claims import renew
 from mbxai.agent.running._model_calls import ModelCaller
 from mbxai.agent.running._spending import Reached, Spending
+from mbxai.agent.running._state_dump import StateDump
 from mbxai.agent.running._tool_calls import ToolCaller
 from mbxai.agent.running._tracing import RunTrace
 from mbxai.agent.running._watching import Observer
 from mbxai.agent.running._windows import ContextWindows
 from mbxai.errors import SessionStoreError
-from mbxai.sessions import CredentialVault, SessionRecord, SessionStore
+from mbxai.sessions import CredentialVault, PostedAnswer, SessionStore
+from mbxai.sessions.journal import Journal
 from mbxai.wire import Budget, ToolProgressed
 
 logger = get_logger(__name__)
 
 _Outcome = tuple[str, Input | None]
 """A call's id, and what came of it; None for a call that was stopped."""
+
+
+AnswerReader: TypeAlias = Callable[[AgentSnapshot, Sequence[PostedAnswer]], list[Input]]
+"""Turns answers of the inbox into inputs of the machine; what does not fit is left out."""
+
+CREDENTIALS: Final = "vault"
+"""Key of a stored state, beside those of the snapshot, in stores that seal."""
+
+_INBOX_SECONDS: Final = 1.0
 
 
 class _Running(NamedTuple):
@@ -57,13 +68,22 @@ class _Running(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What all runs of one agent stand on."""
+    """What all runs of one agent stand on.
+
+    Attributes:
+        scope: Whose sessions they are.
+        vault: Credentials of the sessions of this scope.
+        lease_seconds: How long a session stays claimed after a sign of life.
+        keep_log_rows: Rows of a log that are kept; None: all.
+    """
 
     port: ClientPort
     store: SessionStore
+    scope: str
     vault: CredentialVault
     windows: ContextWindows
     lease_seconds: float
+    keep_log_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +96,7 @@ class RunTerms:
         budget: Bounds of the session.
         run_budget: Bounds of this run.
         observe: Gets each event; None if nobody watches.
+        read_answers: Understands what people posted to the inbox.
     """
 
     owner: str
@@ -83,6 +104,7 @@ class RunTerms:
     budget: Budget
     run_budget: Budget
     observe: Observer | None
+    read_answers: AnswerReader
 
 
 class Driver:
@@ -94,20 +116,23 @@ class Driver:
     """
 
     def __init__(
-        self, snapshot: AgentSnapshot, record: SessionRecord, means: Means, terms: RunTerms
+        self, snapshot: AgentSnapshot, journal: Journal, means: Means, terms: RunTerms
     ) -> None:
         """Take a session that is claimed.
 
         Args:
             snapshot: Its state.
-            record: As it is stored.
+            journal: Where it is written.
             means: What the agent stands on.
             terms: What is to be done.
         """
         self.snapshot = snapshot
         self.exhausted: Reached | None = None
         self.trace = RunTrace(snapshot, means.port)
-        self._record = record
+        self._journal = journal
+        self._dump = StateDump()
+        self._saved = snapshot
+        self._untold: list[AgentEvent] = []  # events of inputs that are not saved yet
         self._means = means
         self._terms = terms
         on_text = None if terms.observe is None else self._tell_text
@@ -117,30 +142,32 @@ class Driver:
         self._tools = ToolCaller(means.port, means.vault, self._tell_progress)
         self._spending = Spending(snapshot, terms.budget, terms.run_budget)
         self._running: dict[str, _Running] = {}
-        self._renewed = self._alive = time.monotonic()
+        self._renewed = self._alive = self._looked = time.monotonic()
+
+    @property
+    def version(self) -> int:
+        """How often the session was saved by now."""
+        return self._journal.record.version
 
     @property
     def final_value(self) -> BaseModel | None:
         """The final response as the model gave it, if this run came to it."""
         return self._models.final_value
 
-    async def apply(self, *events: Input) -> None:
+    async def apply(self, *events: Input, answers_read: int = 0) -> None:
         """Advance the machine by these inputs and save.
 
         Args:
             events: Inputs, in order; if one does not fit, nothing is changed.
+            answers_read: The last answer of the inbox that is among them.
 
         Raises:
             InteractionError: An answer does not fit.
             SessionError: The session cannot be saved.
         """
-        snapshot, emitted = self.snapshot, list[AgentEvent]()
-        for event in events:
-            stamped = event if event.now else event.model_copy(update={"now": time.time()})
-            step = advance(snapshot, stamped)
-            snapshot = step.snapshot
-            emitted.extend(step.events)
-        await self._enter(snapshot, emitted)
+        self._advance(*events)
+        if events or answers_read:
+            await self._save(answers_read=answers_read)
 
     async def tick(self) -> None:
         """Do what is due by now, where a person did not answer in time.
@@ -152,6 +179,20 @@ class Driver:
         # After a failure nothing goes on by itself.
         if due is not None and due <= time.time() and self.snapshot.error is None:
             await self.apply(Ticked())
+
+    async def take_answers(self) -> None:
+        """Do what people posted to the inbox since it was read last.
+
+        Raises:
+            SessionError: The inbox cannot be read, or the session not be saved.
+        """
+        record = self._journal.record
+        posted = await self._means.store.read_answers(
+            record.agent_id, scope=record.scope, after=record.answers_read
+        )
+        if posted:
+            inputs = self._terms.read_answers(self.snapshot, posted)
+            await self.apply(*inputs, answers_read=posted[-1].number)
 
     async def run(self) -> None:
         """Run until the session rests.
@@ -168,7 +209,7 @@ class Driver:
                     while self._running:
                         outcome = await self._next_outcome(inbox)
                         if outcome is not None:
-                            await self.apply(outcome)
+                            self._advance(outcome)
                         await self._launch(group, outcomes)
             except BaseExceptionGroup as errors:
                 first = _first_error(errors)
@@ -177,22 +218,26 @@ class Driver:
             work = Work(self.snapshot, time.time())
             limit, message = self.exhausted.limit, self.exhausted.message
             work.emit(BudgetReached(limit=limit, message=message))
-            await self._enter(work.snapshot, work.events)
+            self._enter(work.snapshot, work.events)
+            await self._save()
 
     # --- running calls ----------------------------------------------------------------------------
 
     async def _launch(self, group: TaskGroup, outcomes: MemoryObjectSendStream[_Outcome]) -> None:
-        """Start the open calls that do not run yet; none after a failure or past the budget."""
+        """Save, and start the open calls that do not run yet, as far as the budget goes.
+
+        After a failure none is started. What is saved says already that tools have begun.
+        """
         self.exhausted = None
         self._stop_unwanted()
-        if self.snapshot.error is not None:
-            return
         starting: list[ModelCall | ToolCall] = []
-        for call in self.snapshot.calls:
+        for call in self.snapshot.calls if self.snapshot.error is None else ():
             if call.id not in self._running and self._may_start(call, starting):
                 starting.append(call)
         if tools := tuple(call.id for call in starting if isinstance(call, ToolCall)):
-            await self.apply(ToolStarted(call_ids=tools))
+            self._advance(ToolStarted(call_ids=tools))
+        if self.snapshot is not self._saved:
+            await self._save()
         ids = {call.id for call in starting}
         for call in self.snapshot.calls:
             if call.id in ids:
@@ -258,7 +303,14 @@ class Driver:
             due = self._due()
             if due is not None and due <= time.time():
                 return Ticked()
-            await self._renew()
+            if self._renews_in() <= 0:
+                await self._renew()
+            if self.snapshot.open_interactions():
+                self._looked = time.monotonic()
+                before = self.snapshot
+                await self.take_answers()
+                if self.snapshot is not before:
+                    return None
 
     def _ended(self, outcome: _Outcome) -> Input | None:
         call_id, came_of_it = outcome
@@ -266,10 +318,17 @@ class Driver:
         return came_of_it
 
     def _patience(self) -> float:
-        """Return the seconds until the lease must be renewed, or a request to a person expires."""
-        renewal = self._renewed + self._means.lease_seconds / 3 - time.monotonic()
+        """Return the seconds until something is due: a sign of life, a deadline, the inbox."""
         due = self._due()
-        return max(renewal if due is None else min(renewal, due - time.time()), 0.0)
+        waits = [self._renews_in()]
+        if due is not None:
+            waits.append(due - time.time())
+        if self.snapshot.open_interactions():
+            waits.append(self._looked + _INBOX_SECONDS - time.monotonic())
+        return max(min(waits), 0.0)
+
+    def _renews_in(self) -> float:
+        return self._renewed + self._means.lease_seconds / 3 - time.monotonic()
 
     def _due(self) -> float | None:
         return None if self.snapshot.error is not None else deadlines.due(self.snapshot)
@@ -279,22 +338,44 @@ class Driver:
     async def _renew(self) -> None:
         """Prolong the lease; if it ran out and another worker came in between, end this run."""
         self._renewed = now = time.monotonic()
-        lease, owner = self._means.lease_seconds, self._terms.owner
+        record = self._journal.record
         try:
-            await renew(self._means.store, self._record, owner=owner, lease_seconds=lease)
+            await self._means.store.heartbeat(record, owner=self._terms.owner)
         except SessionStoreError as error:
-            if now - self._alive >= lease:
+            if now - self._alive >= self._means.lease_seconds:
                 raise
             # What runs is worth more than a sign of life that can be given a little later.
-            logger.warning("agent %s: the lease is not renewed: %s", self._record.agent_id, error)
+            logger.warning("agent %s: the lease is not renewed: %s", record.agent_id, error)
         else:
             self._alive = now
 
-    async def _enter(self, snapshot: AgentSnapshot, events: Sequence[AgentEvent]) -> None:
-        """Save a state and tell what led to it."""
-        before, self.snapshot = self.snapshot.state, snapshot
-        data = snapshot.model_dump(mode="json")
-        self._record = await self._means.store.save(self._record, data, owner=self._terms.owner)
+    def _advance(self, *inputs: Input) -> None:
+        """Advance the machine; if an input does not fit, nothing is changed."""
+        snapshot, emitted = self.snapshot, list[AgentEvent]()
+        for event in inputs:
+            stamped = event if event.now else event.model_copy(update={"now": time.time()})
+            step = advance(snapshot, stamped)
+            snapshot = step.snapshot
+            emitted.extend(step.events)
+        self._enter(snapshot, emitted)
+
+    def _enter(self, snapshot: AgentSnapshot, events: Sequence[AgentEvent]) -> None:
+        self.snapshot = snapshot
+        self._untold.extend(events)
+
+    async def _save(self, *, answers_read: int = 0) -> None:
+        """Save the state and tell what led to it."""
+        before, snapshot, events = self._saved.state, self.snapshot, self._untold
+        await self._journal.save(
+            self._stored(snapshot),
+            owner=self._terms.owner,
+            events=[event.model_dump(mode="json") for event in events],
+            at=time.time(),
+            status=snapshot.state.value,
+            answers_read=answers_read,
+            keep_rows=self._means.keep_log_rows,
+        )
+        self._saved, self._untold = snapshot, []
         self._alive = time.monotonic()
         for event in events:
             if isinstance(event, StateChanged):
@@ -309,6 +390,18 @@ class Driver:
                 logger.debug("agent %s: %s %d", snapshot.agent_id, event.type, event.seq)
             self.trace.observe(event)
             self._tell(event)
+
+    def _stored(self, snapshot: AgentSnapshot) -> dict[str, Any]:  # Any: JSON
+        """Return what is stored of a state; if it is sealed, with the credentials of its turn."""
+        state = self._dump.dump(snapshot)
+        is_sealed = getattr(self._means.store, "is_sealed", False)
+        error = snapshot.error
+        is_over = not error.retryable if error else snapshot.state is AgentState.COMPLETED
+        if is_sealed and not is_over:
+            credentials = self._means.vault.contents(snapshot.agent_id)
+            if credentials:
+                state[CREDENTIALS] = credentials
+        return state
 
     def _tell(self, event: AgentEvent) -> None:
         if self._terms.observe is not None:

@@ -17,6 +17,7 @@ from mbxai.agent._usage import usage_of_error
 from mbxai.agent.machine._inputs import Input, ModelFailed, ModelRejected, ModelReturned
 from mbxai.agent.machine._snapshot import AgentSnapshot, ModelCall, ModelStep
 from mbxai.agent.running._response_text import ResponseText
+from mbxai.agent.running._stored_types import stored_type
 from mbxai.agent.running._tracing import RunTrace
 from mbxai.agent.running._windows import LONG_CONVERSATION, ContextWindows
 from mbxai.errors import BadRequestError, MBXAIError, OutputError, OutputValidationError
@@ -115,7 +116,9 @@ class ModelCaller:
         )
 
     async def _value(self, call: ModelCall, snapshot: AgentSnapshot, span: Span) -> ModelReturned:
-        wanted = drafts.wanted_type(snapshot, call, self._final_type)
+        stored = snapshot.final_response_structure
+        final_type = self._final_type or (stored and stored_type(stored))
+        wanted = drafts.wanted_type(snapshot, call, final_type)
         if wanted is None:
             raise MBXAIError(
                 "The run cannot be finished without the model of its final response.",
@@ -131,7 +134,7 @@ class ModelCaller:
             reply = await self._streamed(call, messages, wanted, self._on_text)
         else:
             reply = await self._port.structured(messages, wanted)
-        if reply.parsed is not None and call.step in _GIVES_RESPONSE:
+        if self._final_type and reply.parsed is not None and call.step in _GIVES_RESPONSE:
             self.final_value = drafts.final_of(call.step, reply.parsed)
         update: dict[str, Any] = {"policies": approvals.policies_of(infos)}  # Any: fields
         if calls := drafts.planned_calls(reply.parsed):

@@ -43,7 +43,7 @@ class KeyRing:
         Returns:
             Base64 of nonce and sealed text.
         """
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = os.urandom(_NONCE_BYTES)
         sealed = AESGCM(self._keys[0]).encrypt(nonce, text.encode(), bound_to)
@@ -59,8 +59,8 @@ class KeyRing:
         Returns:
             The text; None if no key fits, or anything was changed.
         """
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         try:
             raw = base64.b64decode(sealed, validate=True)

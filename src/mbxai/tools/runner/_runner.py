@@ -35,7 +35,7 @@ from mbxai.tools.runner._prepare import (
 )
 from mbxai.tools.runner._progress import ToolListener, emit
 from mbxai.tools.runner._round import RoundLog, together
-from mbxai.wire import ToolCalled, ToolEnded, ToolPending, ToolResult
+from mbxai.wire import NotDone, ToolCalled, ToolEnded, ToolPending, ToolResult
 
 __all__ = [
     "MAX_PARALLEL_CALLS",
@@ -86,6 +86,7 @@ class _Terms:
 
     Attributes:
         decided: Whether the caller has decided already that the call may run.
+        reconciles: Whether the tool is asked what an earlier run did, and not run.
         limiter: Bounds how many run at the same time.
         secrets: Credentials that are known.
         log: Gets what happens.
@@ -94,6 +95,7 @@ class _Terms:
     decided: bool
     listener: ToolListener | None
     scrub: Scrubber | None
+    reconciles: bool = False
     approvals: Sequence[ToolApproval] = ()
     external: Collection[str] = ()
     limiter: AbstractAsyncContextManager[object] = field(default_factory=nullcontext[None])
@@ -229,6 +231,28 @@ class ToolRunner:
         # Only calls of a round wait.
         return cast("ToolResult", await self._settle(call, context, terms))
 
+    async def reconcile(
+        self,
+        call: ToolCall,
+        context: ToolContext[Any] | None = None,
+        *,
+        scrub: Scrubber | None = None,
+        listener: ToolListener | None = None,
+    ) -> ToolResult:
+        """Ask a tool what a run of it did that was cut off; the tool itself is not run.
+
+        Args:
+            call: What the model wanted.
+            context: What surrounded the run.
+            scrub: Applied to all text of the result, as by `run`.
+            listener: Gets events, as by `run`.
+
+        Returns:
+            The result that the run had, one whose `value` is `NotDone`, or an error: not known.
+        """
+        terms = _Terms(decided=True, listener=listener, scrub=scrub, reconciles=True)
+        return cast("ToolResult", await self._settle(call, context, terms))
+
     async def needs_approval(self, call: ToolCall) -> bool:
         """Say whether a person must agree to a call before it is given to `run`.
 
@@ -328,6 +352,8 @@ class ToolRunner:
         tool = self._registry.get(call.name)
         if call.name in terms.external or (tool is not None and tool.function is None):
             return await self._left_to_caller(tool, call, terms, clean)
+        if tool is not None and terms.reconciles:
+            tool = tool.reconciler
         if tool is None:
             return failure(call, self._unknown_tool(clean(call.name)))
         # Most functions do not ask for their context, and making one takes time.
@@ -385,7 +411,7 @@ class ToolRunner:
             terms.log.results.append(result)
             _tell_end(result, terms, clean)
             raise execution_error(tool, error, self._execution.seconds_for(tool))
-        if self._after_call is None:
+        if self._after_call is None or NotDone.is_said_by(result.value):
             return result
         last = replace(context, attempt=context.attempt + result.attempts - 1)
         return await after(self._after_call, ready.call, result, last, clean, tool.max_result_bytes)
@@ -401,6 +427,8 @@ class ToolRunner:
         refusal = self._registry.refusal(name)
         if refusal:
             return f"{name} was not run: {refusal}."
+        if self._registry.get(name) is not None:
+            return f"{name} cannot say what its last run did."
         known = self._registry.names()
         name = cut(name, _MAX_NAME_CHARS)
         near = difflib.get_close_matches(name, known)

@@ -1,24 +1,12 @@
-"""What every session store does, whatever it stands on: those that need no server."""
+"""Session handlers as users write them: five methods, and none to compare and set."""
 
 import asyncio
 import json
 from typing import Any
 
-import pytest
-from support.store_contract import *  # noqa: F403  # the tests
-from support.store_contract import Clock
-
-from mbxai.sessions import (
-    HandlerSessionStore,
-    InMemorySessionHandler,
-    InMemorySessionStore,
-    SessionStore,
-    SQLiteSessionStore,
-)
-
 
 class TextHandler:
-    """Writes JSON text, as a user's handler does; no compare_and_set."""
+    """Writes JSON text."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -62,22 +50,3 @@ class AsyncTextHandler:
 
     async def session_exists(self, agent_id: str) -> bool:
         return self._inner.session_exists(agent_id)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["memory", "sqlite", "handler", "text_handler", "async_handler"])
-async def store(request, tmp_path, clock):
-    made: SessionStore = {
-        "memory": lambda: InMemorySessionStore(now=clock),
-        "sqlite": lambda: SQLiteSessionStore(tmp_path / "sessions.db", now=clock),
-        "handler": lambda: HandlerSessionStore(InMemorySessionHandler(), now=clock),
-        "text_handler": lambda: HandlerSessionStore(TextHandler(), now=clock),
-        "async_handler": lambda: HandlerSessionStore(AsyncTextHandler(), now=clock),
-    }[request.param]()
-    assert isinstance(made, SessionStore)
-    yield made
-    await made.aclose()

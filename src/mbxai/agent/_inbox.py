@@ -1,0 +1,102 @@
+"""Answers that people give while another process has the session, or nobody has.
+
+They wait in the session's inbox until a run takes them in. A credential goes there only where the
+store seals what it keeps.
+"""
+
+from collections.abc import Collection, Sequence
+
+from pydantic import ValidationError
+
+import mbxai.agent._people as people
+from mbxai._redaction import get_logger
+from mbxai.agent._human_models import HumanInLoopResponse
+from mbxai.agent._people import HumanResponse
+from mbxai.agent.machine._inputs import Input
+from mbxai.agent.machine._snapshot import AgentSnapshot
+from mbxai.errors import ConfigurationError, InteractionError, InteractionMismatchError
+from mbxai.sessions import CredentialVault, PostedAnswer, SessionStore
+
+logger = get_logger(__name__)
+
+_REVEAL = {"reveal_credentials": True}
+
+
+async def post(
+    store: SessionStore,
+    snapshot: AgentSnapshot,
+    human_response: HumanResponse,
+    *,
+    scope: str,
+    now: float,
+) -> None:
+    """Check answers against a session and put them into its inbox.
+
+    Args:
+        store: Where the session is.
+        snapshot: The session's state.
+        human_response: One answer, several, or a batch.
+        scope: Whose session it is.
+        now: When they came, in seconds since 1970.
+
+    Raises:
+        InteractionError: An answer does not fit, or the request has another one; those before it
+            in a batch may be posted.
+        ConfigurationError: An answer brings a credential, and the store does not seal.
+        SessionError: The inbox cannot be written.
+    """
+    answers = people.as_list(human_response)
+    scratch = CredentialVault()
+    people.accept(snapshot, answers, scratch, tools=None, now=now)
+    if scratch.handles(snapshot.agent_id) and not getattr(store, "is_sealed", False):
+        raise ConfigurationError(
+            "The answer brings a credential, which this session store would keep in clear text.",
+            hint="Wrap the store: SealedSessionStore(store). Or give the answer to agent().",
+        )
+    for answer in answers:
+        content = {"response": answer.model_dump(mode="json", context=_REVEAL)}
+        kept = await store.post_answer(
+            snapshot.agent_id, answer.interaction_id, content, scope=scope
+        )
+        if kept.content is not None and kept.content != content:
+            raise InteractionMismatchError(
+                f"The request {answer.interaction_id!r} has another answer already.",
+                hint="Nothing was changed; the first answer counts.",
+                interaction_id=answer.interaction_id,
+            )
+
+
+def inputs_of(
+    snapshot: AgentSnapshot,
+    posted: Sequence[PostedAnswer],
+    vault: CredentialVault,
+    *,
+    tools: Collection[str],
+) -> list[Input]:
+    """Turn what was posted into inputs of the machine.
+
+    Args:
+        snapshot: The session's state.
+        posted: Answers of the inbox, by number.
+        vault: Where their credentials go.
+        tools: Names of the tools that the client has.
+
+    Returns:
+        One input an answer, without secrets. One that does not fit any more (its request has
+        expired, or was answered otherwise) is logged and left out.
+
+    Raises:
+        ConfigurationError: A tool that an answer lets go on is not there; it is not taken in.
+    """
+    wanted = {interaction.id for interaction in snapshot.open_interactions()}
+    inputs: list[Input] = []
+    for answer in posted:
+        try:
+            given = HumanInLoopResponse.model_validate((answer.content or {}).get("response"))
+            accepted = people.accept(snapshot, [given], vault, tools=tools, now=answer.posted_at)
+        except (InteractionError, ValidationError) as error:
+            reason = error if isinstance(error, InteractionError) else type(error).__name__
+            logger.warning("agent %s: a posted answer is dropped: %s", snapshot.agent_id, reason)
+            continue
+        inputs.extend(event for event in accepted if event.interaction_id in wanted)
+    return inputs
