@@ -22,7 +22,7 @@ __all__ = ["StreamPump", "register", "run"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUFFER_ITEMS: Final = 64
+READ_AHEAD: Final = 64
 """How many items a stream reads ahead before it waits for its caller."""
 
 
@@ -63,7 +63,7 @@ class StreamPump(Generic[T]):
     """An asynchronous stream as a blocking iterator and context manager.
 
     One task on the background loop opens, reads and closes the source, as far as it reads ahead of
-    the caller: at most 64 items. The source is closed when it ends, when the caller closes the
+    the caller. The source is closed when it ends, when the caller closes the
     pump, leaves its `with` block, or drops it; a second thread may take turns in reading.
     """
 
@@ -74,7 +74,8 @@ class StreamPump(Generic[T]):
 
         Args:
             factory: Called on the background loop; returns the source, or a coroutine of it. The
-                source's `aclose`, if it has one, is awaited at the end.
+                source's `aclose`, if it has one, is awaited at the end. Its `read_ahead`, if it
+                has one, says how many items may wait for the caller; else it is 64.
 
         Raises:
             BlockingCallError: As for `run`.
@@ -207,6 +208,7 @@ class _Flow(Work, Generic[T]):
         self._factory = factory
         self._lock = threading.Lock()  # guards the five below
         self._items: list[T] = []
+        self._read_ahead = READ_AHEAD
         self._open = False
         self._ended = False
         self._reader: threading.Lock | None = None  # held by the caller's thread while it waits
@@ -216,6 +218,7 @@ class _Flow(Work, Generic[T]):
         made = self._factory()
         source = made if isinstance(made, AsyncIterator) else await made
         self.source = source
+        self._read_ahead = getattr(source, "read_ahead", READ_AHEAD)
         with self._lock:
             self._open = True
             reader, self._reader = self._reader, None
@@ -274,7 +277,7 @@ class _Flow(Work, Generic[T]):
         with self._lock:
             self._items.append(item)
             reader, self._reader = self._reader, None
-            if len(self._items) >= BUFFER_ITEMS:
+            if len(self._items) >= self._read_ahead:
                 self._room = self.host.loop.create_future()
             room = self._room
         _release(reader)

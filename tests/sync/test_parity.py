@@ -23,7 +23,7 @@ RENAMED = {
     "__aiter__": "__iter__",
     "__anext__": "__next__",
 }
-ONLY_ASYNC = {"open", "set_response", "output_type", "parsed", "next_item"}
+ONLY_ASYNC = {"open", "batches", "set_response", "output_type", "parsed", "next_item"}
 
 
 def _public_classes() -> Iterator[tuple[str, type]]:

@@ -91,6 +91,29 @@ class EventReader:
         self._has_data = True
         return self.events.popleft()
 
+    async def next_batch(self, most: int) -> list[ServerSentEvent]:
+        """Return the events that are there, waiting for one; none at the end of the body.
+
+        Args:
+            most: How many at most, 1 or more.
+
+        Raises:
+            TransportError: As for `next`.
+            TimeoutError: As for `next`.
+            EventTooLargeError: As for `next`.
+        """
+        first = await self.next()
+        if first is None:
+            return []
+        events = self.events
+        batch = [first]
+        if len(events) < most:
+            batch += events
+            events.clear()
+        else:
+            batch += [events.popleft() for _ in range(most - 1)]
+        return batch
+
     async def drain(self) -> None:
         """Read the last bytes of the body, without which the connection cannot be reused."""
         with anyio.move_on_after(_DRAIN_SECONDS):

@@ -49,7 +49,7 @@ class AsyncParsedChatStream(AsyncChatStream, Generic[T]):
         last: T | None = None
         has_more = True
         while has_more:
-            if (value := parser.feed(self._builder.text)) is not None:
+            if (value := parser.feed(self._assembly.builder.text)) is not None:
                 last = value
                 yield value
             has_more = await anext(self, None) is not None
@@ -69,7 +69,7 @@ class AsyncParsedChatStream(AsyncChatStream, Generic[T]):
         """
         parser, has_more = self._items, True
         while has_more:
-            for item in parser.take_items(self._builder.text):
+            for item in parser.take_items(self._assembly.builder.text):
                 yield item
             has_more = await anext(self, None) is not None
         await self.get_final_completion()
@@ -94,7 +94,7 @@ class AsyncParsedChatStream(AsyncChatStream, Generic[T]):
             OutputError: The answer is no such value.
         """
         if not completion.choices:
-            raise InvalidResponseError("The answer has no choices.", **self._origin())
+            raise InvalidResponseError("The answer has no choices.", **self._assembly.origin())
         # Not subscripted at run time, where pydantic would build a class for each type.
         kind = cast("type[ParsedChatCompletion[T]]", ParsedChatCompletion)
         parsed = kind.from_object(completion.to_dict())

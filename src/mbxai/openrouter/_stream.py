@@ -1,40 +1,20 @@
 """A streamed answer: chunks as they come, and what they add up to."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from typing import Any, Final, Generic, NoReturn, Protocol, Self, TypeVar
-
-from pydantic import ValidationError
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from mbxai.errors import (
     InvalidResponseError,
     OpenRouterConfigurationError,
     OpenRouterError,
-    OpenRouterTimeoutError,
-    ProviderStreamError,
-    RequestOrigin,
-    StreamInterruptedError,
-    StreamProtocolError,
-    StreamTruncatedError,
 )
-from mbxai.openrouter._completions import ensure_call_ids
+from mbxai.openrouter._chunk_assembly import DONE, READING_FAULTS, AnswerView, ChunkAssembly
 from mbxai.openrouter._event_reader import EventReader
-from mbxai.openrouter._faults import (
-    api_error,
-    error_code,
-    error_in,
-    error_message,
-    provider_of,
-)
-from mbxai.openrouter._transport_error import FaultKind, TransportError
 from mbxai.wire import (
-    Attempt,
     ChatCompletion,
     ChatCompletionChunk,
-    ChunkChoice,
-    CompletionBuilder,
     EventMaker,
-    EventTooLargeError,
     ResponseInfo,
     ServerSentEvent,
     StreamEvent,
@@ -51,11 +31,11 @@ class Closable(Protocol):
 
 S = TypeVar("S", bound=Closable)
 
-_DONE: Final = b"[DONE]"
 _MAX_EMPTY_CHUNKS: Final = 64
+_BATCH_EVENTS: Final = 64
 
 
-class AsyncChatStream:
+class AsyncChatStream(AnswerView):
     """Iterates over the chunks of one answer; also an asynchronous context manager.
 
     Reading to the end, leaving the `async with` block, cancelling, or `aclose` frees the
@@ -67,57 +47,10 @@ class AsyncChatStream:
         self._reader = reader
         self._events = reader.events
         self._first: deque[ChatCompletionChunk] = deque()
-        self._is_opening = False
-        self._builder = CompletionBuilder()
-        self._response = ResponseInfo(reader.answer.status, reader.answer.headers)
-        self._has_finish_reason = False
+        self._assembly = ChunkAssembly(ResponseInfo(reader.answer.status, reader.answer.headers))
         self._is_over = False
-        self._is_whole = False
         self._failure: OpenRouterError | None = None
         self._is_reading = False
-
-    @property
-    def response(self) -> ResponseInfo:
-        """The HTTP response behind this stream: status, headers, every attempt."""
-        return self._response
-
-    @property
-    def request_id(self) -> str | None:
-        """The edge's id of the request, if it sent one."""
-        return self._response.request_id
-
-    @property
-    def generation_id(self) -> str | None:
-        """OpenRouter's id of the generation, as soon as it is known."""
-        return self._response.generation_id or self._builder.id or None
-
-    @property
-    def attempts(self) -> int:
-        """How many times the request was sent until this stream began."""
-        return max(1, self._response.attempts)
-
-    @property
-    def history(self) -> tuple[Attempt, ...]:
-        """Every attempt, the successful one last."""
-        return self._response.history
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Response headers, names in lower case."""
-        return self._response.headers
-
-    @property
-    def completion(self) -> ChatCompletion:
-        """The answer so far, as the call without streaming would have given it."""
-        completion = self._builder.build()
-        ensure_call_ids(completion)
-        completion.set_response(self._response)
-        return completion
-
-    @property
-    def snapshot(self) -> ChatCompletion:
-        """The answer so far; the same as `completion`."""
-        return self.completion
 
     @property
     def text_stream(self) -> AsyncGenerator[str]:
@@ -150,15 +83,7 @@ class AsyncChatStream:
             pass
         if self._failure is not None:
             raise self._failure
-        if not self._is_whole:
-            raise StreamTruncatedError(
-                "The stream was closed before its end.",
-                **self._stream_error(),
-            )
-        completion = self.completion
-        if not completion.choices:
-            raise InvalidResponseError("The answer has no choices.", **self._origin())
-        return completion
+        return self._assembly.whole_completion()
 
     def __aiter__(self) -> Self:
         """The stream itself."""
@@ -223,7 +148,7 @@ class AsyncChatStream:
             InvalidResponseError: The stream is empty.
             StreamError: As for reading; nothing was delivered.
         """
-        first, self._is_opening = self._first, True
+        first, self._assembly.is_opening = self._first, True
         try:
             while len(first) < _MAX_EMPTY_CHUNKS and (chunk := await self._next_chunk()):
                 first.append(chunk)
@@ -232,10 +157,15 @@ class AsyncChatStream:
         except BaseException:
             await self.aclose()
             raise
-        self._is_opening = False
+        self._assembly.is_opening = False
         if not first:
             await self.aclose()
-            raise InvalidResponseError("The stream is empty.", **self._origin())
+            raise InvalidResponseError("The stream is empty.", **self._assembly.origin())
+
+    def batches(self) -> "EventBatches":
+        """Hand the reading over to another thread; nobody reads the stream itself then."""
+        first, self._first = self._first, deque()  # closing this stream takes none away
+        return EventBatches(self, self._reader, self._assembly, first)
 
     def set_response(self, response: ResponseInfo) -> None:
         """Note the attempts that it took; called once by the client that opened the stream.
@@ -243,7 +173,7 @@ class AsyncChatStream:
         Args:
             response: The HTTP response behind this stream.
         """
-        self._response = response
+        self._assembly.response = response
 
     async def _texts(self) -> AsyncGenerator[str]:
         async for chunk in self:
@@ -252,105 +182,27 @@ class AsyncChatStream:
                     yield choice.delta.content
 
     async def _next_chunk(self) -> ChatCompletionChunk | None:
+        assembly = self._assembly
         while True:
             if self._events:
                 event = self._events.popleft()
             elif (event := await self._next_event()) is None:
                 break
-            if event.data == _DONE:
-                self._is_over = self._is_whole = True
+            if event.data == DONE:
+                self._is_over = assembly.is_whole = True
                 await self._reader.drain()
                 return None
-            chunk = self._parsed(event)
-            if chunk is not None:
-                return self._taken(chunk)
-        if not self._has_finish_reason:
-            raise StreamTruncatedError(
-                "The stream ended in the middle of the answer.", **self._stream_error()
-            )
-        self._is_whole = True
+            is_last = self._reader.is_at_end and not self._events
+            if (chunk := assembly.take(event, is_last=is_last)) is not None:
+                return chunk
+        assembly.end()
         return None
-
-    def _taken(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
-        if chunk.error is not None:
-            self._raise_told_error(chunk, error_in({"error": chunk.error}))
-        for choice in chunk.choices:
-            reason = choice.finish_reason
-            if reason:
-                self._has_finish_reason = True
-            if choice.error is not None or reason == "error":
-                told = error_in({"error": choice.error})
-                if told is None and reason == "error":
-                    told = {"message": "The provider stopped with an error.", "code": 502}
-                self._raise_told_error(chunk, told)
-        self._builder.add(chunk)
-        if not chunk.choices:  # usage, or debug; consumers index the first choice
-            chunk.choices.append(ChunkChoice())
-        return chunk
-
-    def _parsed(self, event: ServerSentEvent) -> ChatCompletionChunk | None:
-        try:
-            return ChatCompletionChunk.from_wire(event.data)
-        except ValidationError as error:
-            if self._reader.is_at_end and not self._events:
-                return None  # the last line, cut; its end is reported as truncation
-            raise StreamProtocolError(
-                f"The stream holds something that is no chunk ({len(event.data)} bytes).",
-                **self._stream_error(),
-            ) from error
-
-    def _raise_told_error(self, chunk: ChatCompletionChunk, told: dict[str, Any] | None) -> None:
-        if told is None:
-            return
-        provider = provider_of(told) or chunk.provider
-        if self._is_opening:
-            error = api_error(told, self.headers)
-            error.provider = provider
-            raise error
-        self._builder.add(chunk)
-        raise ProviderStreamError(
-            error_message(told),
-            code=error_code(told),
-            provider=provider,
-            **self._stream_error(),
-        )
 
     async def _next_event(self) -> ServerSentEvent | None:
         try:
             return await self._reader.next()
-        except EventTooLargeError as error:
-            raise StreamProtocolError(str(error), **self._stream_error()) from error
-        except TimeoutError as error:
-            timeout = OpenRouterTimeoutError(str(error), **self._origin())
-            timeout.partial = None if self._builder.is_empty else self.completion
-            raise timeout from None
-        except TransportError as fault:
-            self._raise_fault(fault)
-
-    def _raise_fault(self, fault: TransportError) -> NoReturn:
-        if fault.kind is FaultKind.READ_TIMEOUT:
-            raise OpenRouterTimeoutError(
-                "The HTTP client's own read timeout was up.", **self._origin()
-            ) from fault
-        # What the engine says of it is for the cause; it reads like a status of the server.
-        what = (
-            "The bytes of the answer became unreadable in its middle."
-            if fault.kind is FaultKind.GARBLED
-            else "The connection broke in the middle of the answer."
-        )
-        raise StreamInterruptedError(what, **self._stream_error()) from fault
-
-    def _origin(self) -> RequestOrigin:
-        return {
-            "request_id": self.request_id,
-            "generation_id": self.generation_id,
-            "attempts": self.attempts,
-        }
-
-    def _stream_error(self) -> "_StreamErrorFields":
-        # What says nothing is no part of an answer that could not be thrown away.
-        partial = None if self._is_opening or self._builder.is_empty else self.completion
-        return {"partial": partial, **self._origin()}
+        except READING_FAULTS as fault:
+            self._assembly.raise_fault(fault)
 
 
 def _says_something(chunk: ChatCompletionChunk) -> bool:
@@ -361,8 +213,77 @@ def _says_something(chunk: ChatCompletionChunk) -> bool:
     )
 
 
-class _StreamErrorFields(RequestOrigin):
-    partial: ChatCompletion | None
+class EventBatch(NamedTuple):
+    """Events that were there at once.
+
+    Attributes:
+        events: One or more.
+        is_last: Whether the body has ended with them, so that the last one may be cut.
+    """
+
+    events: list[ServerSentEvent]
+    is_last: bool
+
+
+class EventBatches:
+    """The events of an open stream in batches, for a reader in another thread.
+
+    What the events mean is worked out there: a chunk that crosses from thread to thread by itself
+    costs as much again as its parsing.
+    """
+
+    read_ahead = 2
+
+    def __init__(
+        self,
+        stream: AsyncChatStream,
+        reader: EventReader,
+        assembly: ChunkAssembly,
+        first: deque[ChatCompletionChunk],
+    ) -> None:
+        """Take over reading; `AsyncChatStream.batches` does this.
+
+        Args:
+            stream: Closed by `aclose`.
+            reader: Of the stream.
+            assembly: Of the stream; takes the events, in the other thread.
+            first: Chunks that were read while the stream was opened.
+        """
+        self.stream = stream
+        self.assembly = assembly
+        self.first = first
+        self._reader = reader
+        self._is_over = False
+
+    def __aiter__(self) -> Self:
+        """The batches themselves."""
+        return self
+
+    async def __anext__(self) -> EventBatch:
+        """Return the next batch; the one with `[DONE]` is the last.
+
+        Raises:
+            Exception: One of `READING_FAULTS`.
+        """
+        if self._is_over or not (events := await self._reader.next_batch(_BATCH_EVENTS)):
+            raise StopAsyncIteration
+        if any(event.data == DONE for event in events):
+            self._is_over = True
+            await self._reader.drain()
+        return EventBatch(events, self._reader.is_at_end and not self._reader.events)
+
+    async def aclose(self) -> None:
+        """End the stream now; safe more than once."""
+        await self.stream.aclose()
+
+
+async def batches_of(opening: Awaitable[AsyncChatStream]) -> EventBatches:
+    """Open a stream and hand its reading over.
+
+    Args:
+        opening: A call that opens one.
+    """
+    return (await opening).batches()
 
 
 class AsyncStreamManager(Generic[S]):

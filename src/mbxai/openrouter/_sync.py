@@ -16,7 +16,7 @@ from mbxai.openrouter._options import ClientOptions
 from mbxai.openrouter._raw import RawCalls
 from mbxai.openrouter._requester import QueryValue, RequestOptions
 from mbxai.openrouter._resource_access import Resources
-from mbxai.openrouter._stream import AsyncStreamManager
+from mbxai.openrouter._stream import AsyncStreamManager, batches_of
 from mbxai.openrouter._sync_stream import ChatStream, ParsedChatStream, StreamManager
 from mbxai.openrouter.config import OpenRouterConfig
 from mbxai.openrouter.models import OpenRouterModelRegistry
@@ -267,7 +267,9 @@ class OpenRouterClient(Resources):
         if stream:
             return ChatStream(
                 portal.StreamPump(
-                    lambda: self._async_client.create(messages, model=model, stream=True, **params)
+                    lambda: batches_of(
+                        self._async_client.create(messages, model=model, stream=True, **params)
+                    )
                 )
             )
         return portal.run(self._async_client.create, messages, model=model, **params)
@@ -322,7 +324,9 @@ class OpenRouterClient(Resources):
         )
         is_typed = response_format is not None and not isinstance(response_format, Mapping)
         kind = ParsedChatStream[Any] if is_typed else ChatStream
-        return StreamManager[Any](lambda: kind(portal.StreamPump(manager.__aenter__)))
+        return StreamManager[Any](
+            lambda: kind(portal.StreamPump(lambda: batches_of(manager.__aenter__())))
+        )
 
     @overload
     def parse(

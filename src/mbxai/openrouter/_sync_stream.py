@@ -1,28 +1,21 @@
 """Streamed answers for code without an event loop."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator
 from typing import Generic, Self, TypeVar, cast
 
 import mbxai.portal as portal
-from mbxai.errors import (
-    InvalidResponseError,
-    OpenRouterConfigurationError,
-    OpenRouterError,
-    RequestOrigin,
-    StreamTruncatedError,
-)
-from mbxai.openrouter._completions import ensure_call_ids
+from mbxai.errors import OpenRouterConfigurationError, OpenRouterError
+from mbxai.openrouter._chunk_assembly import DONE, READING_FAULTS, AnswerView
 from mbxai.openrouter._parsed_stream import AsyncParsedChatStream
 from mbxai.openrouter._partial import PartialParser
-from mbxai.openrouter._stream import AsyncChatStream
+from mbxai.openrouter._stream import AsyncChatStream, EventBatch, EventBatches
 from mbxai.wire import (
-    Attempt,
     ChatCompletion,
     ChatCompletionChunk,
-    CompletionBuilder,
     EventMaker,
     ParsedChatCompletion,
-    ResponseInfo,
+    ServerSentEvent,
     StreamEvent,
 )
 
@@ -30,69 +23,29 @@ T = TypeVar("T")
 ItemT = TypeVar("ItemT")
 
 
-class ChatStream:
+class ChatStream(AnswerView):
     """Iterates over the chunks of one answer; also a context manager.
 
     Reading to the end, leaving the `with` block, dropping the stream, or `close` frees the
     connection. Closing early is what stops the billing at providers that support it.
     """
 
-    def __init__(self, pump: portal.StreamPump[ChatCompletionChunk]) -> None:
+    def __init__(self, pump: portal.StreamPump[EventBatch]) -> None:
         """Take over an open stream; `OpenRouterClient.create` does this."""
         self._pump = pump
-        # Its own, since the pump reads ahead on another thread.
-        self._builder = CompletionBuilder()
-        self._is_whole = False
+        self._source = cast("EventBatches", pump.source)
+        # From here on nobody else touches it: the event loop only takes bytes apart.
+        self._assembly = self._source.assembly
+        self._first = self._source.first
+        self._events: deque[ServerSentEvent] = deque()
+        self._is_last_batch = False
         self._is_closed = False
         self._failure: OpenRouterError | None = None
 
     @property
     def async_client(self) -> AsyncChatStream:
         """The stream that this one reads; for its attributes, not for reading."""
-        return cast("AsyncChatStream", self._pump.source)
-
-    @property
-    def response(self) -> ResponseInfo:
-        """The HTTP response behind this stream: status, headers, every attempt."""
-        return self.async_client.response
-
-    @property
-    def request_id(self) -> str | None:
-        """The edge's id of the request, if it sent one."""
-        return self.async_client.request_id
-
-    @property
-    def generation_id(self) -> str | None:
-        """OpenRouter's id of the generation, as soon as it is known."""
-        return self.async_client.generation_id
-
-    @property
-    def attempts(self) -> int:
-        """How many times the request was sent until this stream began."""
-        return self.async_client.attempts
-
-    @property
-    def history(self) -> tuple[Attempt, ...]:
-        """Every attempt, the successful one last."""
-        return self.async_client.history
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Response headers, names in lower case."""
-        return self.async_client.headers
-
-    @property
-    def completion(self) -> ChatCompletion:
-        """The answer so far, as the call without streaming would have given it."""
-        completion = self._builder.build()
-        ensure_call_ids(completion)
-        completion.set_response(self.response)
-        return completion
-
-    @property
-    def snapshot(self) -> ChatCompletion:
-        """The answer so far; the same as `completion`."""
-        return self.completion
+        return self._source.stream
 
     @property
     def text_stream(self) -> Generator[str]:
@@ -123,15 +76,7 @@ class ChatStream:
             pass
         if self._failure is not None:
             raise self._failure
-        if not self._is_whole:
-            partial = None if self._builder.is_empty else self.completion
-            raise StreamTruncatedError(
-                "The stream was closed before its end.", partial=partial, **self._origin()
-            )
-        completion = self.completion
-        if not completion.choices:
-            raise InvalidResponseError("The answer has no choices.", **self._origin())
-        return completion
+        return self._assembly.whole_completion()
 
     def __iter__(self) -> Self:
         """The stream itself."""
@@ -149,15 +94,12 @@ class ChatStream:
             OpenRouterTimeoutError: The time was up.
         """
         try:
-            chunk = next(self._pump)
-        except StopIteration:
-            self._is_whole = self._is_whole or not self._is_closed
-            raise
+            return self._first.popleft() if self._first else self._next_chunk()
         except OpenRouterError as error:
+            error.history = error.history or self.history
             self._failure = self._failure or error
+            self.close()
             raise
-        self._builder.add(chunk)
-        return chunk
 
     def __enter__(self) -> Self:
         """The stream itself."""
@@ -170,14 +112,43 @@ class ChatStream:
     def close(self) -> None:
         """End the stream now; safe more than once."""
         self._is_closed = True
+        self._first.clear()
+        self._events.clear()
         self._pump.close()
 
-    def _origin(self) -> RequestOrigin:
-        return {
-            "request_id": self.request_id,
-            "generation_id": self.generation_id,
-            "attempts": self.attempts,
-        }
+    def _next_chunk(self) -> ChatCompletionChunk:
+        assembly, events = self._assembly, self._events
+        while True:
+            try:
+                event = events.popleft()
+            except IndexError:
+                self._refill()
+                continue
+            if event.data == DONE:
+                assembly.is_whole = True
+                events.clear()
+                continue  # the source ends with it, once the connection is free
+            is_last = self._is_last_batch and not events
+            if (chunk := assembly.take(event, is_last=is_last)) is not None:
+                return chunk
+
+    def _refill(self) -> None:
+        """Wait for events.
+
+        Raises:
+            StopIteration: The answer is whole, or the stream is closed.
+            StreamError: The stream is neither.
+        """
+        try:
+            batch = next(self._pump)
+        except StopIteration:
+            if not self._is_closed:
+                self._assembly.end()
+            raise
+        except READING_FAULTS as fault:
+            self._assembly.raise_fault(fault)
+        self._is_last_batch = batch.is_last
+        self._events.extend(batch.events)
 
     def _texts(self) -> Generator[str]:
         for chunk in self:
@@ -189,7 +160,7 @@ class ChatStream:
 class ParsedChatStream(ChatStream, Generic[T]):
     """A streamed answer whose text is JSON of the caller's type."""
 
-    def __init__(self, pump: portal.StreamPump[ChatCompletionChunk]) -> None:
+    def __init__(self, pump: portal.StreamPump[EventBatch]) -> None:
         """Take over an open stream; `OpenRouterClient.stream` does this."""
         super().__init__(pump)
         self._items = PartialParser(self.async_client.output_type)
@@ -197,7 +168,7 @@ class ParsedChatStream(ChatStream, Generic[T]):
     @property
     def async_client(self) -> AsyncParsedChatStream[T]:
         """The stream that this one reads; for its attributes, not for reading."""
-        return cast("AsyncParsedChatStream[T]", self._pump.source)
+        return cast("AsyncParsedChatStream[T]", self._source.stream)
 
     def partials(self) -> Generator[T]:
         """Give the value as it grows, valid as far as it has arrived; reads the stream.
@@ -214,7 +185,7 @@ class ParsedChatStream(ChatStream, Generic[T]):
         last: T | None = None
         has_more = True
         while has_more:
-            if (value := parser.feed(self._builder.text)) is not None:
+            if (value := parser.feed(self._assembly.builder.text)) is not None:
                 last = value
                 yield value
             has_more = next(self, None) is not None
@@ -234,7 +205,7 @@ class ParsedChatStream(ChatStream, Generic[T]):
         """
         parser, has_more = self._items, True
         while has_more:
-            yield from parser.take_items(self._builder.text)
+            yield from parser.take_items(self._assembly.builder.text)
             has_more = next(self, None) is not None
         self.get_final_completion()
 

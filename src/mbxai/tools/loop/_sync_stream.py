@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from mbxai.errors import StreamTruncatedError
 from mbxai.openrouter import AsyncChatStream, ChatStream
+from mbxai.openrouter._stream import EventBatches
 from mbxai.portal import StreamPump
 from mbxai.tools._call import PendingCall
 from mbxai.tools.loop._answer import ToolCompletion
@@ -210,9 +211,11 @@ def blocking_stream(
         OpenRouterError: As the client raises it.
     """
 
-    async def opened() -> AsyncChatStream | ChunkSource:
+    async def opened() -> EventBatches | ChunkSource:
         stream = await create()
-        return stream if isinstance(stream, AsyncChatStream) else ChunkSource(stream)
+        return stream.batches() if isinstance(stream, AsyncChatStream) else ChunkSource(stream)
 
-    pump: StreamPump[ChatCompletionChunk] = StreamPump(opened)
-    return ChatStream(pump) if isinstance(pump.source, AsyncChatStream) else pump
+    pump: StreamPump[Any] = StreamPump(opened)  # what it gives shows when it is open
+    if isinstance(pump.source, EventBatches):
+        return ChatStream(pump)
+    return cast("StreamPump[ChatCompletionChunk]", pump)
