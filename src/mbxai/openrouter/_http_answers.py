@@ -16,32 +16,31 @@ if TYPE_CHECKING:  # loads the engine, which takes a tenth of a second
     from mbxai.openrouter._engine import AiohttpBody
 
 _CLOSE_SECONDS: Final = 1.0
+_PLAIN: Final = frozenset({"", "identity"})
 _FOREVER: Final = float("inf")
 
 
 class PooledAnswer(Answer):
     """A response of our own engine."""
 
-    def __init__(
-        self, response: httpx.Response, body: "AiohttpBody", pool: Pool, lenders: Pools
-    ) -> None:
+    def __init__(self, body: "AiohttpBody", pool: Pool, lenders: Pools) -> None:
         """Take over a response.
 
         Args:
-            response: From the engine.
-            body: Its stream.
+            body: From the engine.
             pool: Where the connection comes from; closes it if this answer is lost.
             lenders: Kept alive, since a collected client closes its pools and a stream may outlive
                 its client.
         """
-        super().__init__(response.status_code, response.headers.raw)
+        super().__init__(body.status, body.raw_headers)
         self._body = body
         self._next_piece = body.next_piece
         self._lenders: Pools | None = lenders
         self._give_back: Callable[[], object] = pool.lend(body, self)
+        self._decoded: AsyncGenerator[bytes] | None = None
         # Not from `headers`, which keep one of two lines with the same name.
-        encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        self._decoded = None if encoding in {"", "identity"} else _decoded(response, encoding)
+        if "content-encoding" in self.headers and (encoding := body.encoding()) not in _PLAIN:
+            self._decoded = _decoded(body, encoding)
 
     async def next_piece(self, deadline: float = _FOREVER) -> bytes | None:  # noqa: ARG002
         """Return the next bytes of the body, or None at its end; `abort` watches the time."""
@@ -106,9 +105,10 @@ class ClientAnswer(Answer):
                     await close()
 
 
-async def _decoded(response: httpx.Response, encoding: str) -> AsyncGenerator[bytes]:
+async def _decoded(body: "AiohttpBody", encoding: str) -> AsyncGenerator[bytes]:
     if encoding not in {"gzip", "deflate", "x-gzip"}:
         raise _unreadable(encoding)
+    response = httpx.Response(body.status, headers=list(body.raw_headers), stream=body)
     async for piece in response.aiter_bytes():
         yield piece
 

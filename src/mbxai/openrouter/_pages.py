@@ -174,6 +174,12 @@ class AsyncPage(Generic[T]):
         """Show how much came, not what."""
         return f"{type(self).__name__}(items={len(self.data)}, has_more={self.has_more})"
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import items_html  # noqa: PLC0415  # only where it is looked at
+
+        return items_html(self.data, has_more=self.has_more, total=self.total_count)
+
     async def _itself(self) -> "AsyncPage[T]":
         return self
 
@@ -278,6 +284,12 @@ class Page(Generic[T]):
     def __repr__(self) -> str:
         """Show how much came, not what."""
         return f"{type(self).__name__}(items={len(self.data)}, has_more={self.has_more})"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import items_html  # noqa: PLC0415  # only where it is looked at
+
+        return items_html(self.data, has_more=self.has_more, total=self.total_count)
 
 
 def page_request(

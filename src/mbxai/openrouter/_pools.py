@@ -23,7 +23,7 @@ from mbxai.errors import OpenRouterConfigurationError
 from mbxai.openrouter._network import foreign_errors
 
 if TYPE_CHECKING:  # loads the engine, which takes a tenth of a second
-    from mbxai.openrouter._engine import AiohttpBody, AiohttpTransport
+    from mbxai.openrouter._engine import AiohttpBody, Engine
 
 _MOMENT_SECONDS: Final = 0.01
 
@@ -37,9 +37,9 @@ class Pool:
         pid: The process that opened them; a forked child must not touch them.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, engine: "AiohttpTransport") -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, engine: "Engine") -> None:
         """Make the pool of the running loop; connections are opened by the first request."""
-        self.engine: AiohttpTransport = engine
+        self.engine: Engine = engine
         self.is_closed = False
         self.loop = loop
         self.pid: int = os.getpid()
@@ -198,7 +198,7 @@ class Pools:
                 pool.close_soon()
         forget_closed_loops()
 
-    async def _open(self, loop: asyncio.AbstractEventLoop, engine: "AiohttpTransport") -> Pool:
+    async def _open(self, loop: asyncio.AbstractEventLoop, engine: "Engine") -> Pool:
         pool = Pool(loop, engine)
         with self._lock:
             if self._is_closed:
@@ -247,14 +247,14 @@ def _import_engine() -> None:
     _loaded.set()
 
 
-async def _engine() -> "type[AiohttpTransport]":
+async def _engine() -> "type[Engine]":
     """Load the engine in a thread, since that would hold the loop up for a tenth of a second."""
     if not _loaded.is_set():
         # A limiter of its own: those who wait for this call may hold every other thread.
         await anyio.to_thread.run_sync(_import_engine, limiter=anyio.CapacityLimiter(1))
-    from mbxai.openrouter._engine import AiohttpTransport  # noqa: PLC0415
+    from mbxai.openrouter._engine import Engine  # noqa: PLC0415
 
-    return AiohttpTransport
+    return Engine
 
 
 _context_lock = threading.Lock()  # guards _contexts

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from operator import attrgetter
 from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from mbxai.errors import (
@@ -32,7 +33,8 @@ class Closable(Protocol):
 S = TypeVar("S", bound=Closable)
 
 _MAX_EMPTY_CHUNKS: Final = 64
-_BATCH_EVENTS: Final = 64
+_BATCH_EVENTS: Final = 256
+_DATA: Final = attrgetter("data")
 
 
 class AsyncChatStream(AnswerView):
@@ -267,7 +269,7 @@ class EventBatches:
         """
         if self._is_over or not (events := await self._reader.next_batch(_BATCH_EVENTS)):
             raise StopAsyncIteration
-        if any(event.data == DONE for event in events):
+        if DONE in map(_DATA, events):
             self._is_over = True
             await self._reader.drain()
         return EventBatch(events, self._reader.is_at_end and not self._reader.events)

@@ -24,15 +24,12 @@ from mbxai.openrouter._transport_error import FaultKind, TransportError
 if TYPE_CHECKING:
     import ssl
 
-    from mbxai.openrouter._engine import AiohttpBody
-
 _MAX_REDIRECTS: Final = 3
 _MAX_KNOWN_URLS: Final = 100
 # A redirected POST would arrive as a GET, unless the status says that it must not.
 _REDIRECTS: Final = (frozenset({307, 308}), frozenset({301, 302, 307, 308}))
-_CONNECT_SECONDS: Final = 5.0
 # Reading and waiting for a free connection end with the budget of the call, not on their own.
-_TIMEOUT_PARTS: Final = {"connect": _CONNECT_SECONDS, "read": None, "write": None, "pool": None}
+_TIMEOUT_PARTS: Final = {"connect": 5.0, "read": None, "write": None, "pool": None}
 _HTTPX_DEFAULT_SECONDS: Final = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
 
 
@@ -109,19 +106,16 @@ class Transport:
         pool = await self._pools.of_this_loop()
         if pool.is_closed:
             raise OpenRouterConfigurationError("The HTTP client is closed.")
-        # Not through httpx.AsyncClient, whose cookies, hooks and merging nobody can reach here.
-        request = httpx.Request(
-            call.method,
-            url,
-            headers=list(call.headers.items()),
-            content=call.body,
-            extensions={"timeout": _TIMEOUT_PARTS},
-        )
-        # Not through a variable, which error reporters would show.
-        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
         before = connection_use.set(use)
         try:
-            response = await pool.engine.handle_async_request(request)
+            body = await pool.engine.send(
+                call.method,
+                str(url),
+                headers=call.headers,
+                body=call.body,
+                token=self._token,
+                connect_seconds=_TIMEOUT_PARTS["connect"],
+            )
         except foreign_errors() as error:
             # Without the frames of the engine, whose variables hold the key.
             cause = shown_cause(error.with_traceback(None))
@@ -130,7 +124,7 @@ class Transport:
             raise error.with_traceback(None)  # noqa: B904  # the same one, without those frames
         finally:
             connection_use.reset(before)
-        return PooledAnswer(response, cast("AiohttpBody", response.stream), pool, self._pools)
+        return PooledAnswer(body, pool, self._pools)
 
     def _url_of(self, call: PreparedCall) -> httpx.URL:
         known = self._urls.get(call.path)

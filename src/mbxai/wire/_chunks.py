@@ -262,7 +262,7 @@ class _ChoiceParts:
 
     def add(self, choice: ChunkChoice) -> None:
         delta = choice.delta
-        given = delta.model_fields_set
+        given = delta.__pydantic_fields_set__  # `model_fields_set` without a call
         # Most chunks hold text and nothing else; the names tell without a look at every field.
         for name in _TEXTS & given:
             text: str | None = getattr(delta, name)
@@ -275,7 +275,7 @@ class _ChoiceParts:
         if (
             choice.finish_reason is not None
             or choice.logprobs is not None
-            or not choice.model_fields_set <= _PLAIN_CHOICE
+            or not choice.__pydantic_fields_set__ <= _PLAIN_CHOICE
         ):
             self._add_choice_fields(choice)
 
@@ -407,7 +407,7 @@ class CompletionBuilder:
             known.calls.last.clear()
         for choice in chunk.choices:
             # A stream puts an empty choice where the server sent none.
-            if not choice.model_fields_set:
+            if not choice.__pydantic_fields_set__:
                 continue
             index = choice.index or 0
             parts = self._choices.get(index)
@@ -420,7 +420,7 @@ class CompletionBuilder:
             or chunk.usage is not None
             or chunk.provider != fields.get("provider")
             or chunk.service_tier != fields.get("service_tier")
-            or not chunk.model_fields_set <= _PLAIN_CHUNK
+            or not chunk.__pydantic_fields_set__ <= _PLAIN_CHUNK
         ):
             self._add_fields(chunk)
             self._is_empty = False

@@ -6,6 +6,7 @@ and recorded traffic, which carries fields that the schema lacks (`provider`,
 `native_finish_reason`, `annotations`).
 """
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 from pydantic import Field
@@ -269,3 +270,15 @@ class ChatCompletion(WireResult):
     def finish_reason(self) -> str | None:
         """Why the first answer ended: `stop`, `length`, `tool_calls` or another word."""
         return self.choices[0].finish_reason
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:  # Any: `object` is a field here
+        """Show what it is and what it took, not what it says."""
+        from mbxai._notebook import completion_facts  # noqa: PLC0415  # only where it is looked at
+
+        return completion_facts(self)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import completion_html  # noqa: PLC0415  # only where it is looked at
+
+        return completion_html(self)
