@@ -17,7 +17,7 @@ from mbxai.agent._result_models import AgentResponse
 from mbxai.agent._sessions_sync import AgentSessions
 from mbxai.agent._stream_sync import AgentStream
 from mbxai.agent._turns import AgentOptions
-from mbxai.sessions import SessionHandler, SessionStore
+from mbxai.sessions import BlockingSessionStore, SessionHandler, SessionStore
 from mbxai.wire import Budget, Effect
 
 M = TypeVar("M", bound=BaseModel, default=Any)  # Any: whatever a session was given
@@ -310,9 +310,9 @@ class AgentClient:
         return self._core.scope
 
     @property
-    def store(self) -> SessionStore:
+    def store(self) -> BlockingSessionStore:
         """Where the sessions live."""
-        return self._core.store
+        return BlockingSessionStore(self._core.store)
 
     @property
     def sessions(self) -> AgentSessions:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
 
-import mbxai.portal as portal
 from mbxai.agent import AgentClient
 from mbxai.agent.models import HumanInLoopRequest, HumanInLoopResponse
 from mbxai.cli._exit_codes import DONE, FAILED, WAITS_FOR_PERSON
@@ -115,7 +114,7 @@ def shown(place: Place, agent_id: str) -> int:
     """
     with opened_sessions(place.store, scope=place.scope) as agent:
         response = agent.sessions.get(agent_id)
-        record = portal.run(agent.store.load, agent_id, scope=place.scope)
+        record = agent.store.load(agent_id, scope=place.scope)
     if record is None:  # deleted in between
         raise SessionNotFoundError(f"Agent session {agent_id} not found", agent_id=agent_id)
     _write((session_json if place.as_json else session_text)(response, record))
@@ -240,7 +239,7 @@ def swept(place: Place, *, older_than: str) -> int:
     """
     count = 0
     with opened_sessions(place.store, ttl_seconds=seconds_of(older_than)) as agent:
-        while (removed := portal.run(agent.store.sweep, limit=_SWEPT_AT_ONCE)) > 0:
+        while (removed := agent.store.sweep(limit=_SWEPT_AT_ONCE)) > 0:
             count += removed
     said = f"{count} session{'' if count == 1 else 's'} removed."
     _write(json_line({"removed": count}) if place.as_json else said)

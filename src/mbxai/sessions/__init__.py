@@ -17,6 +17,7 @@ from mbxai.sessions._store import (
     SessionStore,
     SessionSummary,
 )
+from mbxai.sessions._sync import BlockingSessionStore
 from mbxai.sessions._vault import (
     HANDLE_SCHEME,
     CredentialVault,
@@ -27,6 +28,7 @@ from mbxai.sessions.handler import InMemorySessionHandler, SessionHandler
 
 __all__ = [
     "HANDLE_SCHEME",
+    "BlockingSessionStore",
     "CredentialVault",
     "DueSession",
     "HandlerSessionStore",

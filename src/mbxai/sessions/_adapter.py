@@ -36,6 +36,7 @@ from mbxai.sessions._store import (
     SessionRecord,
     SessionStore,
 )
+from mbxai.sessions._sync import BlockingSessionStore
 
 K = TypeVar("K", bound=Kept | None)
 
@@ -48,8 +49,8 @@ def as_store(target: object = None) -> SessionStore:
             memory. A handler's methods are looked up when they are first needed.
 
     Returns:
-        The store itself, or an adapter; a store that is not of mbxai behind a guard that makes its
-        foreign exceptions SessionStoreErrors.
+        The store itself, the one inside of a `BlockingSessionStore`, or an adapter; a store that is
+        not of mbxai behind a guard that makes its foreign exceptions SessionStoreErrors.
 
     Raises:
         ConfigurationError: It is a class, a path or other plain data, or a store without some of
@@ -57,6 +58,8 @@ def as_store(target: object = None) -> SessionStore:
     """
     if target is None:
         return InMemorySessionStore()
+    if isinstance(target, BlockingSessionStore):
+        target = target.async_store
     if isinstance(target, type):
         raise ConfigurationError(
             f"A session handler must be an object, not the class {target.__name__}.",

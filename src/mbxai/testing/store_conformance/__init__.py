@@ -10,7 +10,8 @@ to the same place, so that two of them are two workers:
     print(report)
     assert report.is_conformant()
 
-With pytest each promise is a test of its own:
+`check_store_sync` is the same call without an event loop. With pytest each promise is a test of its
+own:
 
     @pytest.mark.parametrize("check", CHECKS, ids=str)
     async def test_my_store(check):
@@ -27,7 +28,7 @@ from mbxai.testing.store_conformance._check import (
     StoreCheckError,
     StoreReport,
 )
-from mbxai.testing.store_conformance._suite import CHECKS, check_store
+from mbxai.testing.store_conformance._suite import CHECKS, check_store, check_store_sync
 from mbxai.testing.store_conformance._trial import OpenStore, Sizes
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "StoreCheckError",
     "StoreReport",
     "check_store",
+    "check_store_sync",
 ]

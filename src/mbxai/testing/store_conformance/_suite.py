@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+import mbxai.portal as portal
 from mbxai.errors import ConfigurationError
 from mbxai.testing.store_conformance._check import (
     DEFAULT_SIZES,
@@ -78,3 +79,28 @@ async def check_store(
                 )
             )
     return StoreReport(results=tuple(results))
+
+
+def check_store_sync(
+    open_store: OpenStore,
+    *,
+    only: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
+    sizes: Sizes = DEFAULT_SIZES,
+) -> StoreReport:
+    """Put a store to every test, one after the other.
+
+    Args:
+        open_store: Makes a store; see `OpenStore`. The place should be one for tests: `due` and
+            `sweep` reach every session there.
+        only: Names of the checks to make; None: all.
+        skip: Names of checks to leave out.
+        sizes: How much is written at once, and how long a check may take.
+
+    Returns:
+        What every check found; nothing is raised for a store that fails.
+
+    Raises:
+        ConfigurationError: There is no check of one of the names.
+    """
+    return portal.run(check_store, open_store, only=only, skip=skip, sizes=sizes)
