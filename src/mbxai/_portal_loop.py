@@ -25,10 +25,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
 
-from mbxai.errors import BlockingCallError
+from mbxai.errors import BlockingCallError, ConfigurationError
 
 if TYPE_CHECKING:  # exists for checkers only
     from _typeshed import FileDescriptorLike
+
+    _AnyLoop = asyncio.BaseEventLoop
+else:
+    _AnyLoop = object
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +49,11 @@ _JOIN_SECONDS: Final = 1.7  # for all of it and the thread's own end: exit stays
 _SLICE_SECONDS: Final = 0.2 if sys.platform == "win32" else -1.0
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """An asyncio loop that can be left behind in a forked child and never holds up the exit."""
+class _Lasting(_AnyLoop):
+    """What makes a loop one that a forked child can leave behind and that never holds up the exit.
+
+    A part of the classes of loops below, in front of the loop itself.
+    """
 
     abandoned = False
 
@@ -75,6 +82,10 @@ class _Loop(asyncio.SelectorEventLoop):
         """Resolve on a daemon thread: the interpreter joins the default executor's at exit."""
         look_up = functools.partial(socket.getaddrinfo, host, port, family, type, proto, flags)
         return await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
+
+
+class _Loop(_Lasting, asyncio.SelectorEventLoop):
+    """The loop of asyncio."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -123,7 +134,7 @@ class LoopThread:
             BlockingCallError: The interpreter is exiting and starts no more threads.
         """
         self._selector = _Selector()
-        self.loop = _Loop(self._selector)
+        self.loop = _Loop(self._selector) if _uvloop is None else _uvloop()
         self.alive = True
         self.work: set[Work] = set()
         self._stop = asyncio.Event()
@@ -266,7 +277,36 @@ def acquire(lock: "threading.Lock", seconds: float | None = None) -> bool:
     return True
 
 
-_start_lock = threading.Lock()  # guards _current
+_uvloop: "Callable[[], _Lasting] | None" = None  # makes the loop, where it was asked for
+
+
+def use_uvloop() -> None:
+    """Have the background loop run on uvloop, for blocking calls that cost less.
+
+    Call it before the first blocking call of the process. It changes nothing for code that awaits.
+
+    Raises:
+        ConfigurationError: uvloop is not installed, or blocking calls were made already.
+    """
+    global _uvloop  # noqa: PLW0603 -- one a process is the point
+    try:
+        import uvloop  # noqa: PLC0415 -- an extra
+    except ImportError as error:
+        raise ConfigurationError(
+            "uvloop is not installed.", hint="pip install 'mbxai[uvloop]'; it is not for Windows."
+        ) from error
+
+    with _start_lock:
+        if _uvloop is None and _current is not None:
+            raise ConfigurationError(
+                "Blocking calls were made already, on the loop of asyncio.",
+                hint="Call use_uvloop() first.",
+            )
+        # Made so, since their bases differ in what only checkers see.
+        _uvloop = cast("Callable[[], _Lasting]", type("UVLoop", (_Lasting, uvloop.Loop), {}))
+
+
+_start_lock = threading.Lock()  # guards _current and _uvloop
 _current: LoopThread | None = None
 _closers: "dict[int, tuple[weakref.ref[object], Callable[[Any], Awaitable[object]]]]" = {}
 _closer_numbers = itertools.count()

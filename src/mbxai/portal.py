@@ -14,10 +14,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from mbxai._portal_guard import check_caller
-from mbxai._portal_loop import LoopThread, Work, acquire, is_loop_thread, loop_thread, register
+from mbxai._portal_loop import (
+    LoopThread,
+    Work,
+    acquire,
+    is_loop_thread,
+    loop_thread,
+    register,
+    use_uvloop,
+)
 from mbxai.errors import BlockingCallError
 
-__all__ = ["StreamPump", "register", "run"]
+__all__ = ["StreamPump", "register", "run", "use_uvloop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -143,6 +143,7 @@ async def test_a_killed_workers_session_is_taken_over_after_its_lease(
     assert len(stuck.notes("ended")) == 1
 
 
+@pytest.mark.alone
 async def test_on_sigterm_a_run_has_its_grace_and_the_next_worker_goes_on(
     fake: FakeOpenRouter, tmp_path: Path
 ) -> None:

@@ -159,7 +159,10 @@ async def test_a_server_of_another_protocol_is_a_typed_error(client: AsyncMCPCli
             await client.register_mcp_server("s", f"http://127.0.0.1:{port}")
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "", "http://[::1", "mcp"])
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:8000", "ftp://x", "http://", "", "http://[::1", "mcp", ["python", "s.py"], 8000],
+)
 async def test_what_is_no_url_is_a_configuration_error(client: AsyncMCPClient, url: str) -> None:
     with pytest.raises(ConfigurationError, match="URL"):
         await client.register_mcp_server("s", url)

@@ -132,6 +132,7 @@ async def test_how_a_server_has_ended_during_a_call_is_told() -> None:
             await connection.call_tool("vanish", {})
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("word", ["lingers", "deaf"])
 async def test_nobody_waits_longer_than_said_for_a_silent_child_nor_is_it_left(word: str) -> None:
     before, began = children(), time.monotonic()

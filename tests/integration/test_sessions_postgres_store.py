@@ -41,6 +41,7 @@ async def test_by_the_servers_own_clock_as_well(
     assert result.outcome is CheckOutcome.PASSED, result
 
 
+@pytest.mark.alone
 async def test_a_follower_hears_of_a_row_at_once(postgres_url: str, schema: str) -> None:
     follower = PostgresSessionStore(postgres_url, schema=schema)
     writer = PostgresSessionStore(postgres_url, schema=schema)
@@ -66,6 +67,7 @@ async def test_a_follower_hears_of_a_row_at_once(postgres_url: str, schema: str)
     await writer.aclose()
 
 
+@pytest.mark.alone
 async def test_claims_and_saves_take_a_few_milliseconds(postgres_url: str, schema: str) -> None:
     store = PostgresSessionStore(postgres_url, schema=schema)
     claims: list[float] = []

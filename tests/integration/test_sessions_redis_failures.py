@@ -122,6 +122,7 @@ async def test_a_save_that_was_done_is_told_even_if_another_worker_came_in_betwe
         await other.aclose()
 
 
+@pytest.mark.alone
 async def test_a_server_that_never_answers_is_an_error_in_time() -> None:
     port = free_port()
     store = RedisSessionStore(f"redis://:hunter2-secret@127.0.0.1:{port}/0", wait_seconds=0.3)
@@ -133,6 +134,7 @@ async def test_a_server_that_never_answers_is_an_error_in_time() -> None:
     await store.aclose()
 
 
+@pytest.mark.alone
 async def test_a_wrong_password_is_an_error_at_once(tmp_path: Path) -> None:
     port = free_port()
     with own_redis(port, str(tmp_path), "--requirepass", "right-password"):
@@ -145,6 +147,7 @@ async def test_a_wrong_password_is_an_error_at_once(tmp_path: Path) -> None:
         await store.aclose()
 
 
+@pytest.mark.alone
 async def test_a_server_that_has_stopped_to_answer_is_an_error_in_time(tmp_path: Path) -> None:
     port = free_port()
     with own_redis(port, str(tmp_path)) as server:

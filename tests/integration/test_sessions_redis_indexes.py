@@ -78,6 +78,7 @@ async def pages(store: SessionStore, **asked: Any) -> tuple[list[str], list[floa
             return ids, seconds
 
 
+@pytest.mark.alone
 async def test_no_page_of_a_long_list_is_slow_and_none_has_a_session_twice(
     store: RedisSessionStore, raw: redis.asyncio.Redis, prefix: str
 ) -> None:
@@ -179,6 +180,7 @@ async def test_sweeping_by_a_clock_of_ones_own_removes_old_sessions_whole(
     await store.aclose()
 
 
+@pytest.mark.alone
 async def test_many_followers_leave_connections_for_everybody_else(
     store: RedisSessionStore,
 ) -> None:
@@ -199,6 +201,7 @@ async def test_many_followers_leave_connections_for_everybody_else(
     assert await asyncio.gather(*waiting) == [True] * 60
 
 
+@pytest.mark.alone
 async def test_a_follower_hears_of_a_row_at_once_and_of_nothing_else(
     store: RedisSessionStore,
 ) -> None:
@@ -216,6 +219,7 @@ async def test_a_follower_hears_of_a_row_at_once_and_of_nothing_else(
     assert await store.wait("nobody", after=0, timeout_seconds=0.05) is False
 
 
+@pytest.mark.alone
 async def test_followers_and_writers_that_are_cancelled_leave_a_store_that_works(
     store: RedisSessionStore,
 ) -> None:

@@ -51,6 +51,7 @@ async def test_promise_by_the_clock_of_the_server_for_a_client_that_decodes(
     assert result.outcome is CheckOutcome.PASSED, result.reason
 
 
+@pytest.mark.alone
 async def test_claim_of_a_new_session_and_of_a_saved_one_takes_about_a_millisecond(
     redis_url: str, prefix: str
 ) -> None:

@@ -196,6 +196,7 @@ async def test_the_cost_that_a_client_tells_counts_against_the_budget() -> None:
     assert reached.value.response.token_summary.total().cost_usd == 0.5
 
 
+@pytest.mark.alone
 async def test_a_cancelled_run_does_not_wait_for_a_client_that_blocks() -> None:
     class Blocking(OwnClient):
         def parse(self, messages: Any, response_format: type[BaseModel], **_options: Any) -> Any:
@@ -313,6 +314,7 @@ async def test_a_foreign_error_of_a_release_does_not_take_the_outcome_away() -> 
 # --- calls that nobody needs any more -------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_after_a_failure_for_good_the_other_calls_of_the_model_are_stopped(
     fake: FakeOpenRouter,
 ) -> None:

@@ -117,6 +117,7 @@ async def test_t11_calls_of_threads_that_time_out_leave_no_dead_slot(raw):
     await asyncio.to_thread(raw.wait_for, lambda seen: seen.open_connections == 0)
 
 
+@pytest.mark.alone
 async def test_t13_a_call_costs_no_more_among_a_thousand_than_among_twenty(raw):
     raw.script(OK)
     async with AsyncOpenRouterClient(KEY, "a/b", raw.base_url, max_connections=200) as client:

@@ -120,6 +120,7 @@ async def test_r06_the_budget_belongs_to_the_client_and_is_earned_back(raw):
         assert fresh.value.attempts == 3
 
 
+@pytest.mark.alone
 @kinds
 @pytest.mark.parametrize(
     ("reply", "cls"),
@@ -171,6 +172,7 @@ async def _by_scope(call):
         group.cancel_scope.cancel()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", [_by_task, _by_scope], ids=["task", "scope"])
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 async def test_r15_a_cancelled_wait_ends_at_once(way, is_stream, raw):

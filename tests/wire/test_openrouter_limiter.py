@@ -26,6 +26,7 @@ def raw():
         yield server
 
 
+@pytest.mark.alone
 async def test_requests_leave_in_their_time(kind, raw):
     raw.script(OK)
     limiter = RateLimiter(600, burst=2)  # one each tenth of a second

@@ -248,7 +248,7 @@ def _checked_url(name: str, url: str) -> str:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
         _ = parts.port  # raises where it is no number
-    except ValueError:
+    except (AttributeError, TypeError, ValueError):  # no text, or no address
         usable = False
     else:
         register_secret(parts.password or "")
