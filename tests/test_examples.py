@@ -26,7 +26,11 @@ from mbxai.testing import Auto, Drop, Failure, FakeOpenRouter, Match, Reply
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
-FILES = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py"))
+FILES = sorted(
+    str(path.relative_to(EXAMPLES))
+    for path in EXAMPLES.rglob("*")
+    if path.suffix in {".py", ".ipynb"}
+)
 
 TOLD = "Implement user authentication"
 
@@ -57,6 +61,7 @@ OWN_TEST = {
 ELSEWHERE = {
     "demo.py": "noxfile.py",
     "mcp_server.py": "tests/integration/test_mcp_example.py",
+    "quickstart.ipynb": "tests/integration/test_notebook_quickstart.py",
     "worker.py": "tests/integration/test_agent_workers_example.py",
 }
 
@@ -103,6 +108,8 @@ def test_every_example_has_a_test_and_says_how_to_run_it(name: str) -> None:
         assert Path(__file__).read_text(encoding="utf-8").count(stem) > 1
     if name in ELSEWHERE:
         assert stem in (ROOT / ELSEWHERE[name]).read_text(encoding="utf-8")
+    if name.endswith(".ipynb"):
+        return
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     if name != "demo.py":
         assert re.match(rf'""".+?\n\n.*{stem}.*?"""\n', text, re.DOTALL)

@@ -20,7 +20,7 @@ PACKAGES = [name for name in MODULES if (SRC / name.replace(".", "/") / "__init_
 # Imports run downwards only, to a lower number or within a part. The agent is apart: of the
 # floors below it, it knows only what travels and where sessions live.
 GROUND = {"errors", "_types", "_version", "_settings", "_redaction", "_telemetry"}
-GROUND |= {"portal", "_portal_guard", "_portal_loop", "_cancellation", "_fork_lock"}
+GROUND |= {"portal", "_portal_guard", "_portal_loop", "_cancellation", "_fork_lock", "_notebook"}
 FLOORS = {
     "wire": 1,
     "openrouter": 2,
@@ -33,6 +33,7 @@ FLOORS = {
     "local": 6,
     "testing": 6,
     "cli": 7,
+    "notebook": 8,
     "__main__": 8,
 }
 AGENT_KNOWS = {"agent", "wire", "sessions"}

@@ -103,6 +103,12 @@ class HumanInLoopRequest(BaseModel):
     source: str = ""
     expires_at: datetime | None = None
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import request_html  # noqa: PLC0415  # only where it is looked at
+
+        return request_html(self)
+
 
 class HumanInLoopResponse(BaseModel):
     """A person's answer.

@@ -26,6 +26,12 @@ class RequirementAnalysis(BaseModel):
     constraints: list[str] = Field(default_factory=list[str], description="Limits to respect")
     complexity_estimate: int = Field(ge=1, le=10, description="1 (trivial) to 10 (very hard)")
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import requirement_html  # noqa: PLC0415  # only where it is looked at
+
+        return requirement_html(self)
+
 
 class ToolAnalysis(BaseModel):
     """Step 2: which tools serve the goal."""
@@ -62,6 +68,12 @@ class Task(BaseModel):
     result: str | None = None
     error_message: str | None = None
     attempts: int = 0
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Show what it is and what it took, not what it says."""
+        from mbxai._notebook import task_facts  # noqa: PLC0415  # only where it is looked at
+
+        return task_facts(self)
 
 
 class TodoList(BaseModel):
@@ -104,6 +116,18 @@ class TodoList(BaseModel):
             if task.status is TaskStatus.PENDING and settled.issuperset(task.dependencies):
                 yield task
 
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Show what it is and what it took, not what it says."""
+        from mbxai._notebook import plan_facts  # noqa: PLC0415  # only where it is looked at
+
+        return plan_facts(self)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import plan_html  # noqa: PLC0415  # only where it is looked at
+
+        return plan_html(self)
+
 
 class GoalEvaluation(BaseModel):
     """Step 6: how far the goal is reached."""
@@ -114,3 +138,9 @@ class GoalEvaluation(BaseModel):
     remaining_criteria: list[str] = Field(default_factory=list[str])
     feedback: str = ""
     next_steps: list[str] = Field(default_factory=list[str])
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import evaluation_html  # noqa: PLC0415  # only where it is looked at
+
+        return evaluation_html(self)

@@ -1,5 +1,6 @@
 """Models of the outcome: state, tokens, cost, error, response."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, cast
 from uuid import uuid4
@@ -129,6 +130,18 @@ class TokenSummary(BaseModel):
         """USD of all steps."""
         return self.total().cost_usd
 
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Show what it is and what it took, not what it says."""
+        from mbxai._notebook import summary_facts  # noqa: PLC0415  # only where it is looked at
+
+        return summary_facts(self)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import summary_html  # noqa: PLC0415  # only where it is looked at
+
+        return summary_html(self)
+
 
 class AgentFailure(BaseModel):
     """Why a run rests in FAILED.
@@ -212,3 +225,15 @@ class AgentResponse(BaseModel, Generic[FinalT]):
     def is_waiting_for_human(self) -> bool:
         """Tell whether the run rests until a person answers."""
         return self.state is AgentState.WAITING_FOR_HUMAN
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Show what it is and what it took, not what it says."""
+        from mbxai._notebook import response_facts  # noqa: PLC0415  # only where it is looked at
+
+        return response_facts(self)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import response_html  # noqa: PLC0415  # only where it is looked at
+
+        return response_html(self)

@@ -44,6 +44,12 @@ class SessionRecord:
     updated_at: float = 0.0
     data: JSON = field(repr=False)  # Not in repr: it holds the conversation.
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import session_html  # noqa: PLC0415  # only where it is looked at
+
+        return session_html(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:
@@ -97,6 +103,12 @@ class SessionSummary:
     created_at: float
     updated_at: float
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import session_html  # noqa: PLC0415  # only where it is looked at
+
+        return session_html(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPage:
@@ -109,6 +121,16 @@ class SessionPage:
 
     sessions: tuple[SessionSummary, ...]
     next_cursor: str | None
+
+    def __repr__(self) -> str:
+        """Show how many there are, not which."""
+        return f"SessionPage(sessions={len(self.sessions)}, next_cursor={self.next_cursor!r})"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import sessions_html  # noqa: PLC0415  # only where it is looked at
+
+        return sessions_html(self.sessions, has_more=self.next_cursor is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

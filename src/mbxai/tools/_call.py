@@ -77,3 +77,9 @@ class PendingCall:
         return ToolApproval(
             call_id=self.call.id, digest=self.call.digest, approved=False, reason=reason
         )
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import pending_html  # noqa: PLC0415  # only where it is looked at
+
+        return pending_html(self)

@@ -26,6 +26,12 @@ class ToolCompletion(ChatCompletion):
         """Calls that wait for the application; empty where the answer is final."""
         return self.run.pending
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import completion_html  # noqa: PLC0415  # only where it is looked at
+
+        return completion_html(self, self.run)
+
 
 class ParsedToolCompletion(ParsedChatCompletion[T], Generic[T]):
     """The model's answer as a value of the wanted type; its `usage` is the sum of all calls."""
@@ -36,6 +42,12 @@ class ParsedToolCompletion(ParsedChatCompletion[T], Generic[T]):
     def run(self) -> ToolRun:
         """What happened between the caller's messages and this answer."""
         return self._run or ToolRun(messages=[], new_messages=[])
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from mbxai._notebook import completion_html  # noqa: PLC0415  # only where it is looked at
+
+        return completion_html(self, self.run)
 
 
 def completion_with_run(completion: ChatCompletion, run: ToolRun) -> ToolCompletion:

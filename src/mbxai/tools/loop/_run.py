@@ -32,3 +32,14 @@ class ToolRun:
     rounds: int = 0
     completions: list[ChatCompletion] = field(default_factory=list[ChatCompletion], repr=False)
     usage: Usage | None = None
+
+    def __repr__(self) -> str:
+        """Show how much happened, not what was said."""
+        counts = {
+            "messages": len(self.messages),
+            "rounds": self.rounds,
+            "results": len(self.results),
+            "pending": len(self.pending),
+            "completions": len(self.completions),
+        }
+        return f"ToolRun({', '.join(f'{name}={count}' for name, count in counts.items())})"
