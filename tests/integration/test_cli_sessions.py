@@ -188,6 +188,16 @@ def test_deleting_tells_what_was_not_there(shop, fake):
     assert sessions(shop, "list").out == ""
 
 
+def test_cancelling_ends_what_waits_and_tells_what_was_over(shop, fake):
+    run_once(shop, fake)
+    ended = sessions(shop, "cancel", "mine", "nobody")
+    assert (ended.code, ended.out) == (1, "Session mine will end.\n")
+    assert "nobody is not there" in ended.err
+    again = sessions(shop, "cancel", "mine", "--json")
+    assert (again.code, json.loads(again.out)["cancelled"]) == (1, False)
+    assert json.loads(sessions(shop, "show", "mine", "--json").out)["state"] == "failed"
+
+
 def test_old_sessions_are_swept(shop, fake):
     run_once(shop, fake)
     assert sessions(shop, "sweep", "--older-than", "1h").out == "0 sessions removed.\n"
@@ -297,7 +307,7 @@ def test_what_is_no_agent_is_told_in_one_line(shop, fake, target, problem):
 
 
 def test_help_tells_of_every_command_and_option_in_eighty_columns(shop):
-    commands = ["list", "show", "export", "answer", "fork", "delete", "sweep", "work"]
+    commands = ["list", "show", "export", "answer", "cancel", "fork", "delete", "sweep", "work"]
     texts = [mbxai("sessions", "--help", env={}, cwd=shop).out]
     assert all(f"\n  {command} " in texts[0] for command in commands)
     for command in commands:

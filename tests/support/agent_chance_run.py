@@ -20,6 +20,7 @@ from mbxai.agent.machine._inputs import (
     Ticked,
     ToolReconciled,
     ToolStarted,
+    TurnCancelled,
     TurnStarted,
 )
 from mbxai.agent.machine._machine import Advance, advance
@@ -129,6 +130,8 @@ class ChanceRun:
             self.give(FinalStructureChanged(final_response_structure=schema))
         if self.snapshot.interactions and self.world.happens(15):
             self._say_anything()
+        if self.world.happens(1) and self.world.happens(25):
+            self._cancel()
         return self._go_on()
 
     def to_rest(self) -> int:
@@ -187,6 +190,16 @@ class ChanceRun:
             self._under_way.clear()
             self.crashes += 1
             self.give(self._continued())
+
+    def _cancel(self) -> None:
+        """Have the turn end, once no tool is under way."""
+        tools = {call.id for call in self.snapshot.calls if isinstance(call, ToolCall)}
+        if not self._under_way & tools:
+            could_be = self.snapshot.can_be_cancelled
+            self.give(TurnCancelled())
+            assert not self.snapshot.can_be_cancelled
+            assert not could_be or self.snapshot.error.type == "Cancelled"
+            assert not self.snapshot.open_interactions()
 
     def _continued(self) -> Continued:
         return Continued(reconcilable=RECONCILABLE if self.world.happens(40) else ())

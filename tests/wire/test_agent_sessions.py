@@ -507,4 +507,4 @@ def test_blocking_callers_have_the_same(fake: FakeOpenRouter) -> None:
         assert acme.sessions.delete(fork)
         assert acme.sessions.sweep() == 0
         assert agent.list_sessions() == []
-        assert agent.store is acme.store
+        assert agent.store.async_store is acme.store.async_store

@@ -5,6 +5,7 @@ store seals what it keeps.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -12,7 +13,7 @@ import mbxai.agent._people as people
 from mbxai._redaction import get_logger
 from mbxai.agent._human_models import HumanInLoopResponse
 from mbxai.agent._people import HumanResponse
-from mbxai.agent.machine._inputs import Input
+from mbxai.agent.machine._inputs import Input, TurnCancelled
 from mbxai.agent.machine._snapshot import AgentSnapshot
 from mbxai.errors import ConfigurationError, InteractionError, InteractionMismatchError
 from mbxai.sessions import CredentialVault, PostedAnswer, SessionStore
@@ -20,6 +21,7 @@ from mbxai.sessions import CredentialVault, PostedAnswer, SessionStore
 logger = get_logger(__name__)
 
 _REVEAL = {"reveal_credentials": True}
+_CANCEL: Final = "cancel:"
 
 
 async def post(
@@ -66,6 +68,36 @@ async def post(
             )
 
 
+async def post_cancellation(
+    store: SessionStore, snapshot: AgentSnapshot, *, scope: str
+) -> PostedAnswer:
+    """Note in a session's inbox that its turn is not wanted any more.
+
+    Args:
+        store: Where the session is.
+        snapshot: The session's state.
+        scope: Whose session it is.
+
+    Returns:
+        The note; the one that was there if it is not the first.
+
+    Raises:
+        SessionError: The inbox cannot be written.
+    """
+    return await store.post_answer(snapshot.agent_id, _cancellation(snapshot), {}, scope=scope)
+
+
+def is_cancelled(snapshot: AgentSnapshot, posted: Sequence[PostedAnswer]) -> bool:
+    """Say whether the inbox says that this turn is not wanted any more.
+
+    Args:
+        snapshot: The session's state.
+        posted: What the inbox has.
+    """
+    name = _cancellation(snapshot)
+    return snapshot.can_be_cancelled and any(note.interaction_id == name for note in posted)
+
+
 def inputs_of(
     snapshot: AgentSnapshot,
     posted: Sequence[PostedAnswer],
@@ -74,6 +106,8 @@ def inputs_of(
     tools: Collection[str],
 ) -> list[Input]:
     """Turn what was posted into inputs of the machine.
+
+    Where the turn is cancelled, nothing else counts.
 
     Args:
         snapshot: The session's state.
@@ -88,9 +122,13 @@ def inputs_of(
     Raises:
         ConfigurationError: A tool that an answer lets go on is not there; it is not taken in.
     """
+    if is_cancelled(snapshot, posted):
+        return [TurnCancelled()]
     wanted = {interaction.id for interaction in snapshot.open_interactions()}
     inputs: list[Input] = []
     for answer in posted:
+        if answer.interaction_id.startswith(_CANCEL):  # of a turn that was over already
+            continue
         try:
             given = HumanInLoopResponse.model_validate((answer.content or {}).get("response"))
             accepted = people.accept(snapshot, [given], vault, tools=tools, now=answer.posted_at)
@@ -100,3 +138,8 @@ def inputs_of(
             continue
         inputs.extend(event for event in accepted if event.interaction_id in wanted)
     return inputs
+
+
+def _cancellation(snapshot: AgentSnapshot) -> str:
+    """The name of the note; of this turn, so that a late one does not end the next."""
+    return f"{_CANCEL}{snapshot.turn}"

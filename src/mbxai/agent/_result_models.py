@@ -147,7 +147,8 @@ class AgentFailure(BaseModel):
     """Why a run rests in FAILED.
 
     Attributes:
-        type: Class name of the error, or `GoalNotReached`, `Aborted`, `PlanError`.
+        type: Class name of the error, or `GoalNotReached`, `Aborted`, `Cancelled`,
+            `PlanError`.
         message: What happened.
         step: The step that failed.
         retryable: Whether calling again with the same agent id tries the failed step again; if

@@ -192,6 +192,20 @@ async def resume(setup: AgentSetup, agent_id: str) -> AgentResponse:
     return await watched(setup.on_event, run_with)
 
 
+async def settle(setup: AgentSetup, agent_id: str) -> None:
+    """Take in what a session's inbox has, and start nothing.
+
+    Args:
+        setup: The agent.
+        agent_id: Which session.
+
+    Raises:
+        SessionError: Another worker runs it, or it cannot be stored.
+    """
+    async with _held(setup, agent_id, _terms(setup, None, {}, None)) as held:
+        await held.driver.take_answers()
+
+
 def not_found(agent_id: str) -> SessionNotFoundError:
     """Say that there is no such session.
 

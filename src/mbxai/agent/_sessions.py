@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -13,10 +14,15 @@ from mbxai._redaction import redact
 from mbxai.agent._events import AgentEvent
 from mbxai.agent._people import HumanResponse
 from mbxai.agent._result_models import AgentResponse
-from mbxai.agent._runs import AgentSetup, not_found
+from mbxai.agent._runs import AgentSetup, not_found, settle
 from mbxai.agent.machine._snapshot import AgentSnapshot
 from mbxai.agent.running._driver import CREDENTIALS
-from mbxai.errors import ConfigurationError, SessionDataError
+from mbxai.errors import (
+    ConfigurationError,
+    SessionBusyError,
+    SessionConflictError,
+    SessionDataError,
+)
 from mbxai.sessions import LogRow, SessionPage, new_agent_id
 from mbxai.sessions.journal import first_row, read_state, state_at
 
@@ -106,6 +112,32 @@ class AsyncAgentSessions:
             scope=self._scope,
             now=time.time(),
         )
+
+    async def cancel(self, agent_id: str) -> bool:
+        """Have a session's turn end, whoever runs it.
+
+        No call of the model and no tool begins any more; calls of the model are cut off, tools
+        that run are waited for. The session then rests in FAILED, its error's type is `Cancelled`,
+        and a new prompt begins a new turn. A session that nobody runs rests at once, another one
+        within a second, or when its tools have come back.
+
+        Args:
+            agent_id: Which session.
+
+        Returns:
+            Whether its turn was not over yet.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            SessionStoreError: The store cannot be written.
+        """
+        snapshot = await self._snapshot(agent_id)
+        if not snapshot.can_be_cancelled:
+            return False
+        await inbox.post_cancellation(self._store, snapshot, scope=self._scope)
+        with suppress(SessionBusyError, SessionConflictError):  # whoever has it takes it in
+            await settle(self._setup, agent_id)
+        return True
 
     async def events(
         self, agent_id: str, *, after: int = 0, follow: bool = False

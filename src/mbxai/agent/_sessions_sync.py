@@ -85,6 +85,26 @@ class AgentSessions:
         """
         portal.run(self._core.answer, agent_id, human_response)
 
+    def cancel(self, agent_id: str) -> bool:
+        """Have a session's turn end, whoever runs it.
+
+        No call of the model and no tool begins any more; calls of the model are cut off, tools
+        that run are waited for. The session then rests in FAILED, its error's type is `Cancelled`,
+        and a new prompt begins a new turn. A session that nobody runs rests at once, another one
+        within a second, or when its tools have come back.
+
+        Args:
+            agent_id: Which session.
+
+        Returns:
+            Whether its turn was not over yet.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            SessionStoreError: The store cannot be written.
+        """
+        return portal.run(self._core.cancel, agent_id)
+
     def events(
         self, agent_id: str, *, after: int = 0, follow: bool = False
     ) -> "portal.StreamPump[AgentEvent]":

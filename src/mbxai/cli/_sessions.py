@@ -176,6 +176,37 @@ def answered(place: Place, agent_id: str, given: GivenAnswer) -> int:
     return DONE
 
 
+def cancelled(place: Place, agent_ids: Sequence[str]) -> int:
+    """Have sessions end, whoever runs them.
+
+    Args:
+        place: Where.
+        agent_ids: Which ones.
+
+    Returns:
+        The exit code: FAILED if one was over, or not there; the others end all the same.
+
+    Raises:
+        MBXAIError: The store cannot be written.
+    """
+    code = DONE
+    with opened_sessions(place.store, scope=place.scope) as agent:
+        for agent_id in agent_ids:
+            try:
+                was_open = agent.sessions.cancel(agent_id)
+                said = "will end" if was_open else "was over"
+            except SessionNotFoundError:
+                was_open, said = False, "is not there"
+            if place.as_json:
+                _write(json_line({"agent_id": agent_id, "cancelled": was_open}))
+            elif was_open:
+                _write(f"Session {one_line(agent_id)} {said}.")
+            else:
+                tell(f"Session {one_line(agent_id)} {said}.")
+            code = code if was_open else FAILED
+    return code
+
+
 def forked(place: Place, agent_id: str, *, at: int | None, new_agent_id: str | None) -> int:
     """Make another session that begins where one was, and write its id.
 

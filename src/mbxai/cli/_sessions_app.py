@@ -31,6 +31,7 @@ def add_sessions(app: "Typer") -> None:
     _add_list(sessions)
     _add_show_and_export(sessions)
     _add_answer(sessions)
+    _add_cancel(sessions)
     _add_fork(sessions)
     _add_delete_and_sweep(sessions)
     _add_work(sessions)
@@ -129,6 +130,27 @@ def _add_answer(app: "Typer") -> None:
 
             given = GivenAnswer(request=request, decision=decision, answer=answer, content=content)
             return answered(place, agent_id, given)
+
+        _at(store, scope, run, as_json=as_json)
+
+
+def _add_cancel(app: "Typer") -> None:
+    import typer
+
+    @app.command("cancel")
+    def cancel_command(
+        agent_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The sessions.")],
+        *,
+        store: Annotated[str, _store()] = "",
+        scope: Annotated[str, typer.Option(help=_SCOPE)] = "",
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    ) -> None:
+        """Have sessions end that run, wait or were cut off; tools that run are waited for."""
+
+        def run(place: "Place") -> int:
+            from mbxai.cli._sessions import cancelled
+
+            return cancelled(place, agent_ids)
 
         _at(store, scope, run, as_json=as_json)
 

@@ -192,6 +192,10 @@ class ToolAsked(_Input):
     question: StoredQuestion
 
 
+class TurnCancelled(_Input):
+    """The turn is not wanted any more; none of its calls is under way."""
+
+
 class HumanAnswered(_Input):
     """A person answered a request."""
 
@@ -214,5 +218,6 @@ Input = (
     | ApprovalVoided
     | ToolAsked
     | HumanAnswered
+    | TurnCancelled
 )
 """Everything that `advance` understands."""

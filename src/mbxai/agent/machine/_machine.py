@@ -15,7 +15,7 @@ changes nothing.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import mbxai.agent.machine._answers as answers
 import mbxai.agent.machine._compaction as compaction
@@ -47,10 +47,13 @@ from mbxai.agent.machine._inputs import (
     ToolReconciled,
     ToolReturned,
     ToolStarted,
+    TurnCancelled,
     TurnStarted,
 )
 from mbxai.agent.machine._snapshot import AgentSnapshot, ModelCall, ModelStep, ToolCall
 from mbxai.agent.machine._work import Work
+
+_CANCELLED: Final = "The run was cancelled."
 
 
 class Advance(NamedTuple):
@@ -237,6 +240,15 @@ def _tool_asked(work: Work, event: ToolAsked) -> None:
         rounds.tool_asked(work, call, event.question)
 
 
+def _turn_cancelled(work: Work, _event: TurnCancelled) -> None:
+    if not work.snapshot.can_be_cancelled:
+        return
+    begun = [c.name for c in work.snapshot.calls if isinstance(c, ToolCall) and c.started]
+    unknown = f" The outcome of {', '.join(begun)} is not known." if begun else ""
+    tasks.skip_all(work, _CANCELLED)
+    work.fail(AgentFailure(type="Cancelled", message=_CANCELLED + unknown))
+
+
 def _human_answered(work: Work, event: HumanAnswered) -> None:
     answers.apply(work, event.interaction_id, event.answer)
 
@@ -282,4 +294,5 @@ _ON_INPUT: dict[type, Callable[[Work, Any], None]] = {  # Any: each handler take
     ToolAsked: _tool_asked,
     HumanAnswered: _human_answered,
     Ticked: deadlines.ticked,
+    TurnCancelled: _turn_cancelled,
 }

@@ -384,6 +384,12 @@ class AgentSnapshot(Frozen):
     token_summary: TokenSummary = TokenSummary()
     error: AgentFailure | None = None
 
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether the turn is not over: it runs, waits, was cut off, or can be tried again."""
+        is_over = self.error is not None and not self.error.retryable
+        return self.turn > 0 and self.state is not AgentState.COMPLETED and not is_over
+
     def open_interactions(self) -> tuple[Interaction, ...]:
         """Return the requests that wait for a person, oldest first."""
         return tuple(i for i in self.interactions if i.answer is None and not i.withdrawn)

@@ -30,7 +30,14 @@ from mbxai.agent._events import (
 )
 from mbxai.agent._ports import ClientPort
 from mbxai.agent._result_models import AgentState
-from mbxai.agent.machine._inputs import Input, ModelFailed, Ticked, ToolReturned, ToolStarted
+from mbxai.agent.machine._inputs import (
+    Input,
+    ModelFailed,
+    Ticked,
+    ToolReturned,
+    ToolStarted,
+    TurnCancelled,
+)
 from mbxai.agent.machine._machine import advance
 from mbxai.agent.machine._snapshot import AgentSnapshot, ModelCall, ToolCall
 from mbxai.agent.machine._work import Work
@@ -142,6 +149,7 @@ class Driver:
         self._tools = ToolCaller(means.port, means.vault, self._tell_progress)
         self._spending = Spending(snapshot, terms.budget, terms.run_budget)
         self._running: dict[str, _Running] = {}
+        self._is_cancelled = False
         self._renewed = self._alive = self._looked = time.monotonic()
 
     @property
@@ -183,6 +191,8 @@ class Driver:
     async def take_answers(self) -> None:
         """Do what people posted to the inbox since it was read last.
 
+        That the turn is cancelled is done once the tools that run have come back.
+
         Raises:
             SessionError: The inbox cannot be read, or the session not be saved.
         """
@@ -192,7 +202,11 @@ class Driver:
         )
         if posted:
             inputs = self._terms.read_answers(self.snapshot, posted)
+            if self._running and any(isinstance(event, TurnCancelled) for event in inputs):
+                self._is_cancelled = True
+                return
             await self.apply(*inputs, answers_read=posted[-1].number)
+            self._is_cancelled = False
 
     async def run(self) -> None:
         """Run until the session rests.
@@ -211,6 +225,8 @@ class Driver:
                         if outcome is not None:
                             self._advance(outcome)
                         await self._launch(group, outcomes)
+                    if self._is_cancelled:
+                        await self.take_answers()
             except BaseExceptionGroup as errors:
                 first = _first_error(errors)
                 raise first from first.__cause__
@@ -226,12 +242,13 @@ class Driver:
     async def _launch(self, group: TaskGroup, outcomes: MemoryObjectSendStream[_Outcome]) -> None:
         """Save, and start the open calls that do not run yet, as far as the budget goes.
 
-        After a failure none is started. What is saved says already that tools have begun.
+        After a failure or a cancellation none is started. What is saved says already that tools
+        have begun.
         """
         self.exhausted = None
         self._stop_unwanted()
         starting: list[ModelCall | ToolCall] = []
-        for call in self.snapshot.calls if self.snapshot.error is None else ():
+        for call in () if self._is_stopping else self.snapshot.calls:
             if call.id not in self._running and self._may_start(call, starting):
                 starting.append(call)
         if tools := tuple(call.id for call in starting if isinstance(call, ToolCall)):
@@ -260,7 +277,7 @@ class Driver:
 
         A tool that runs is waited for, its outcome must be known.
         """
-        wanted = {call.id for call in self.snapshot.calls if self.snapshot.error is None}
+        wanted = set[str]() if self._is_stopping else {call.id for call in self.snapshot.calls}
         for call, scope in self._running.values():
             if isinstance(call, ModelCall) and call.id not in wanted:
                 scope.cancel()
@@ -305,12 +322,8 @@ class Driver:
                 return Ticked()
             if self._renews_in() <= 0:
                 await self._renew()
-            if self.snapshot.open_interactions():
-                self._looked = time.monotonic()
-                before = self.snapshot
-                await self.take_answers()
-                if self.snapshot is not before:
-                    return None
+            if self._looks_in() <= 0 and await self._look():
+                return None
 
     def _ended(self, outcome: _Outcome) -> Input | None:
         call_id, came_of_it = outcome
@@ -320,12 +333,28 @@ class Driver:
     def _patience(self) -> float:
         """Return the seconds until something is due: a sign of life, a deadline, the inbox."""
         due = self._due()
-        waits = [self._renews_in()]
+        waits = [self._renews_in(), self._looks_in()]
         if due is not None:
             waits.append(due - time.time())
-        if self.snapshot.open_interactions():
-            waits.append(self._looked + _INBOX_SECONDS - time.monotonic())
         return max(min(waits), 0.0)
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self.snapshot.error is not None or self._is_cancelled
+
+    async def _look(self) -> bool:
+        """Look into the inbox while calls run; return whether that changes what is to be done."""
+        self._looked = time.monotonic()
+        before = (self.snapshot, self._is_cancelled)
+        try:
+            await self.take_answers()
+        except SessionStoreError as error:
+            # What runs is worth more than an answer that can be read a little later.
+            logger.warning("agent %s: the inbox is not read: %s", self.snapshot.agent_id, error)
+        return before != (self.snapshot, self._is_cancelled)
+
+    def _looks_in(self) -> float:
+        return self._looked + _INBOX_SECONDS - time.monotonic()
 
     def _renews_in(self) -> float:
         return self._renewed + self._means.lease_seconds / 3 - time.monotonic()
@@ -377,6 +406,8 @@ class Driver:
         )
         self._saved, self._untold = snapshot, []
         self._alive = time.monotonic()
+        if self._journal.record.answers_posted > self._journal.record.answers_read:
+            self._looked = -math.inf  # at once
         for event in events:
             if isinstance(event, StateChanged):
                 logger.info("agent %s: %s -> %s", snapshot.agent_id, before.value, event.state)
