@@ -6,7 +6,7 @@ from mbxai.agent._sessions_sync import AgentSessions
 from mbxai.agent._stream import AsyncAgentStream
 from mbxai.agent._stream_sync import AgentStream
 from mbxai.agent._sync import AgentClient
-from mbxai.agent._turns import AgentOptions
+from mbxai.agent._turns import AgentOptions, SubmitOptions
 from mbxai.agent._worker import AsyncAgentWorker
 from mbxai.agent._worker_sync import AgentWorker
 from mbxai.agent.models import (
@@ -70,6 +70,7 @@ __all__ = [
     "RequirementAnalysis",
     "Result",
     "SessionHandler",
+    "SubmitOptions",
     "Task",
     "TaskStatus",
     "TodoList",

@@ -19,7 +19,7 @@ from mbxai.agent._result_models import AgentResponse
 from mbxai.agent._runs import AgentSetup
 from mbxai.agent._sessions import AsyncAgentSessions
 from mbxai.agent._stream import AsyncAgentStream
-from mbxai.agent._turns import AgentOptions
+from mbxai.agent._turns import AgentOptions, SubmitOptions
 from mbxai.agent.running._watching import Observer
 from mbxai.errors import ConfigurationError
 from mbxai.sessions import CredentialVault, SessionHandler, SessionStore, is_id
@@ -268,14 +268,15 @@ class AsyncAgentClient:
         self,
         prompt: str,
         final_response_structure: type[M] | None = None,
-        **options: Unpack[AgentOptions],
+        **options: Unpack[SubmitOptions],
     ) -> str:
         """Store a session, or a new turn of one, for a worker to run; see `AsyncAgentWorker`.
 
         Args:
             prompt: As for `agent()`.
             final_response_structure: As for `agent()`.
-            **options: As for `agent()`; those about this call's run are not read.
+            **options: As for `agent()`, and `request_key`; those about this call's run are not
+                read.
 
         Returns:
             The session's id.

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 from uuid import uuid4
 
+import anyio
 from pydantic import BaseModel
 
 import mbxai.agent._inbox as inbox
@@ -19,7 +20,7 @@ from mbxai.agent._events import AgentEvent
 from mbxai.agent._limits import checked_budget, checked_callback, limits_with
 from mbxai.agent._ports import ClientPort
 from mbxai.agent._result_models import AgentResponse
-from mbxai.agent._turns import AgentOptions, TurnDefaults
+from mbxai.agent._turns import AgentOptions, SubmitOptions, TurnDefaults
 from mbxai.agent.machine._inputs import Input
 from mbxai.agent.machine._snapshot import AgentSnapshot, FinalSchema
 from mbxai.agent.running._claims import claimed, give_back
@@ -30,10 +31,18 @@ from mbxai.errors import (
     AgentFailedError,
     BudgetExceededError,
     ConfigurationError,
+    SessionBusyError,
     SessionNotFoundError,
 )
-from mbxai.sessions import CredentialVault, PostedAnswer, SessionRecord, as_store, new_agent_id
-from mbxai.sessions.journal import opened
+from mbxai.sessions import (
+    CredentialVault,
+    PostedAnswer,
+    SessionRecord,
+    as_store,
+    id_of_request,
+    new_agent_id,
+)
+from mbxai.sessions.journal import opened, read_state
 from mbxai.wire import Budget
 
 RETRY_SECONDS: Final = 30.0
@@ -41,6 +50,9 @@ RETRY_SECONDS: Final = 30.0
 
 MAX_FAILURES: Final = 5
 """Failures in a row after which no worker tries again by itself."""
+
+
+_BEGINNING_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +147,7 @@ async def run(
 
 
 async def submit(
-    setup: AgentSetup, prompt: str, final_type: type[BaseModel] | None, options: AgentOptions
+    setup: AgentSetup, prompt: str, final_type: type[BaseModel] | None, options: SubmitOptions
 ) -> str:
     """Store a session, or a turn of one, that a worker is to run.
 
@@ -152,12 +164,34 @@ async def submit(
         MBXAIError: As `agent()` says; nothing was stored.
     """
     final_schema = _checked(setup, final_type, options)
-    agent_id = options.get("agent_id") or new_agent_id()
+    request = turns.request_of(options)
+    key, given_id = options.get("request_key"), options.get("agent_id")
+    new_id = new_agent_id() if key is None else id_of_request(key, setup.means.scope)
+    agent_id = given_id or new_id
     terms = _terms(setup, final_type, options, None)
-    async with _held(setup, agent_id, terms) as held:
-        await _begin(setup, held.driver, prompt, final_schema, options)
-        held.due_at = time.time()
+    try:
+        async with _held(setup, agent_id, terms) as held:
+            snapshot = held.driver.snapshot
+            is_again = bool(request and not given_id and snapshot.turn)
+            if not is_again and request not in snapshot.requests:
+                await _begin(setup, held.driver, prompt, final_schema, options, request=request)
+                held.due_at = time.time()
+    except SessionBusyError:
+        # A worker may be at it, or the same request that came a moment before.
+        if not request or not await _was_submitted(setup, agent_id, request):
+            raise
     return agent_id
+
+
+async def _was_submitted(setup: AgentSetup, agent_id: str, request: str) -> bool:
+    """Say whether a session that somebody has begins, or began, with this request."""
+    with anyio.move_on_after(_BEGINNING_SECONDS):
+        while True:
+            found = await read_state(setup.means.store, agent_id, setup.means.scope)
+            if found is not None and found[1]:
+                return request in response.snapshot_of(agent_id, found[1]).requests
+            await anyio.sleep(_BEGINNING_SECONDS / 100)  # whoever came first is storing it
+    return False
 
 
 async def resume(setup: AgentSetup, agent_id: str) -> AgentResponse:
@@ -309,6 +343,8 @@ async def _begin(
     prompt: str,
     final_schema: FinalSchema | None,
     options: AgentOptions,
+    *,
+    request: str = "",
 ) -> None:
     """Do what is due, what was posted, and what the caller wants, up to the first call."""
     seen = setup.means.port.definitions()
@@ -328,6 +364,7 @@ async def _begin(
         tools=setup.means.port.tool_infos(),
         vault=setup.means.vault,
         now=time.time(),
+        request=request,
     )
     await driver.apply(*definition.stamped(inputs, seen))
 

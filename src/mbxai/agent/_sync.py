@@ -16,7 +16,7 @@ from mbxai.agent._people import HumanResponse
 from mbxai.agent._result_models import AgentResponse
 from mbxai.agent._sessions_sync import AgentSessions
 from mbxai.agent._stream_sync import AgentStream
-from mbxai.agent._turns import AgentOptions
+from mbxai.agent._turns import AgentOptions, SubmitOptions
 from mbxai.sessions import BlockingSessionStore, SessionHandler, SessionStore
 from mbxai.wire import Budget, Effect
 
@@ -248,14 +248,15 @@ class AgentClient:
         self,
         prompt: str,
         final_response_structure: type[M] | None = None,
-        **options: Unpack[AgentOptions],
+        **options: Unpack[SubmitOptions],
     ) -> str:
         """Store a session, or a new turn of one, for a worker to run; see `AsyncAgentWorker`.
 
         Args:
             prompt: As for `agent()`.
             final_response_structure: As for `agent()`.
-            **options: As for `agent()`; those about this call's run are not read.
+            **options: As for `agent()`, and `request_key`; those about this call's run are not
+                read.
 
         Returns:
             The session's id.

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from hashlib import sha256
+from typing import Final, Literal, TypedDict
 from uuid import uuid4
 
 from pydantic import BaseModel, RootModel, ValidationError
@@ -18,8 +19,10 @@ from mbxai.agent.machine._inputs import Continued, FinalStructureChanged, Input,
 from mbxai.agent.machine._lengths import is_unicode
 from mbxai.agent.machine._snapshot import AgentSnapshot, FinalSchema, Limits
 from mbxai.errors import ConfigurationError
-from mbxai.sessions import CredentialVault
+from mbxai.sessions import CredentialVault, is_id
 from mbxai.wire import Budget, ToolInfo, json_schema_of
+
+_REQUEST_DIGITS: Final = 16
 
 
 class AgentOptions(TypedDict, total=False):
@@ -68,6 +71,18 @@ class AgentOptions(TypedDict, total=False):
     answers: AnswerList | None
 
 
+class SubmitOptions(AgentOptions, total=False):
+    """Optional arguments of `submit()`.
+
+    Attributes:
+        request_key: Names this request, in up to 256 characters: submitted again, it gives the
+            same session and begins nothing. Without `agent_id` the session's id follows from it
+            and from the scope, so let it be one that nobody guesses.
+    """
+
+    request_key: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnDefaults:
     """What a turn gets where a call of `agent()` does not say otherwise."""
@@ -107,6 +122,7 @@ def inputs_of(
     tools: Sequence[ToolInfo],
     vault: CredentialVault,
     now: float = 0.0,
+    request: str = "",
 ) -> list[Input]:
     """Decide what a call means: answers, going on, a new turn, or a look.
 
@@ -119,6 +135,7 @@ def inputs_of(
         tools: Tools that the client has.
         vault: Where credentials of answers go.
         now: When answers came, in seconds since 1970; 0.0: not known.
+        request: Digest of the request; empty where it has no name.
 
     Returns:
         Inputs of the machine, in order; none if there is nothing to do.
@@ -146,7 +163,8 @@ def inputs_of(
             "A new turn needs a prompt and final_response_structure.",
             hint="Pass both, or agent_id of a session that waits or was interrupted.",
         )
-    return [_turn(prompt, final_schema, options, defaults, tools)]
+    turn = _turn(prompt, final_schema, options, defaults, tools)
+    return [turn.model_copy(update={"request": request})]
 
 
 def _restructured(
@@ -204,8 +222,28 @@ def check_options(options: Mapping[str, object], method: str) -> None:
     Raises:
         TypeError: There is no option of a name.
     """
-    if unknown := options.keys() - AgentOptions.__annotations__.keys():
+    known = SubmitOptions if method == "submit" else AgentOptions
+    if unknown := options.keys() - known.__annotations__.keys():
         raise TypeError(f"{method}() got an unexpected keyword argument {min(unknown)!r}")
+
+
+def request_of(options: SubmitOptions) -> str:
+    """Return the digest by which a session knows a request again; empty where it has no name.
+
+    Args:
+        options: The caller's arguments.
+
+    Raises:
+        ConfigurationError: `request_key` cannot be one.
+    """
+    key = options.get("request_key")
+    if key is None:
+        return ""
+    if not is_id(key):
+        raise ConfigurationError(
+            "request_key must be text of 1 to 256 characters without control characters."
+        )
+    return sha256(key.encode()).hexdigest()[:_REQUEST_DIGITS]
 
 
 def limit_options(options: AgentOptions) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Where an agent's state lives: session stores, the five-method handler, the credential vault."""
 
 from mbxai.sessions._adapter import HandlerSessionStore, as_store
-from mbxai.sessions._ids import is_id, new_agent_id
+from mbxai.sessions._ids import id_of_request, is_id, new_agent_id
 from mbxai.sessions._key_ring import KeyRing
 from mbxai.sessions._memory import InMemorySessionStore
 from mbxai.sessions._postgres import PostgresSessionStore
@@ -48,6 +48,7 @@ __all__ = [
     "SessionSummary",
     "as_store",
     "handle_of",
+    "id_of_request",
     "is_id",
     "new_agent_id",
     "parse_credentials",

@@ -2,6 +2,8 @@
 
 import secrets
 import unicodedata
+from base64 import urlsafe_b64encode
+from hashlib import sha256
 from typing import Final
 
 from mbxai.errors import SessionNotFoundError
@@ -15,6 +17,17 @@ _RANDOM_BYTES: Final = 24
 def new_agent_id() -> str:
     """Return an id with 192 random bits, which nobody guesses."""
     return f"agt_{secrets.token_urlsafe(_RANDOM_BYTES)}"
+
+
+def id_of_request(key: str, scope: str = "") -> str:
+    """Return the id of the session that a request begins, the same one each time.
+
+    Args:
+        key: Names the request.
+        scope: Whose session it is.
+    """
+    digest = sha256(f"{scope}\0{key}".encode(errors="surrogatepass")).digest()
+    return f"agt_{urlsafe_b64encode(digest[:_RANDOM_BYTES]).decode()}"
 
 
 def check_agent_id(agent_id: str, scope: str = "") -> None:

@@ -34,14 +34,14 @@ class BlockingSessionStore:
         Raises:
             ConfigurationError: It is no store.
         """
-        # Users' input; a class has the methods, too.
-        if isinstance(store, type) or not isinstance(store, SessionStore):  # pyright: ignore[reportUnnecessaryIsInstance]
-            name = store.__name__ if isinstance(store, type) else type(store).__name__
+        is_class = isinstance(store, type)  # which has the methods, too
+        if is_class or not isinstance(store, SessionStore):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+            name = getattr(store, "__name__", type(store).__name__)
             raise ConfigurationError(
                 f"{name} is no session store.",
                 hint="as_store() makes one of an object with the five methods of a handler.",
             )
-        self._store = store
+        self._store: SessionStore = store
 
     @property
     def async_store(self) -> SessionStore:

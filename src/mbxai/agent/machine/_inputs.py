@@ -28,11 +28,13 @@ class TurnStarted(_Input):
 
     Attributes:
         nonce: Random text; the session's first one makes its ids its own.
+        request: Digest of the request that began the turn; empty where it had no name.
         definitions: Fingerprints of the tools that may be used, by name; None: not known.
     """
 
     prompt: str
     nonce: str = ""
+    request: str = ""
     final_response_structure: FinalSchema
     human_in_loop: bool
     dialog_options: tuple[DialogOption, ...] = ()

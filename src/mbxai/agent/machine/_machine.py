@@ -53,6 +53,7 @@ from mbxai.agent.machine._inputs import (
 from mbxai.agent.machine._snapshot import AgentSnapshot, ModelCall, ModelStep, ToolCall
 from mbxai.agent.machine._work import Work
 
+_REQUESTS: Final = 32
 _CANCELLED: Final = "The run was cancelled."
 
 
@@ -102,6 +103,9 @@ def _turn_started(work: Work, event: TurnStarted) -> None:
     work.update(
         turn=before.turn + 1,
         nonce=before.nonce or event.nonce,
+        requests=(*before.requests, event.request)[-_REQUESTS:]
+        if event.request
+        else before.requests,
         original_prompt=before.original_prompt or event.prompt,
         prompt=event.prompt,
         final_response_structure=event.final_response_structure,

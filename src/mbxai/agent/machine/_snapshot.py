@@ -311,6 +311,7 @@ class AgentSnapshot(Frozen):
         nonce: Random text of the session, so that a deleted session's ids never come back.
         sequence: Counts ids given out; with the agent id and the nonce it makes each id.
         turn: Which prompt of the session is worked on, from 1.
+        requests: Digests of the last requests that began turns and had a name.
         original_prompt: The session's first prompt.
         prompt: The current turn's prompt.
         tools: Names of the tools that may be used; None: all.
@@ -346,6 +347,7 @@ class AgentSnapshot(Frozen):
     nonce: str = ""
     sequence: int = 0
     turn: int = 0
+    requests: tuple[str, ...] = ()
     state: AgentState = AgentState.ANALYZING_REQUIREMENT
     original_prompt: str = ""
     prompt: str = ""
