@@ -273,3 +273,29 @@ def test_the_blocking_worker_runs_a_blocking_agent(shop: Shop) -> None:
         worker.stop()
         thread.join(5)
         assert not thread.is_alive()
+
+
+async def test_a_worker_that_is_woken_looks_at_once_and_tells_what_happens(shop: Shop) -> None:
+    seen: list[tuple[str, str]] = []
+    async with shop.open(store=InMemorySessionStore()) as agent, anyio.create_task_group() as group:
+        worker = AsyncAgentWorker(
+            agent,
+            poll_seconds=60,
+            watcher=lambda session, event: seen.append((session.scope, event.type)),
+        )
+        group.start_soon(worker.run)
+        await anyio.sleep(0.2)  # it looks once, and would look again in a minute
+        acme = agent.for_scope("acme")
+        agent_id = await acme.submit("Ship a lamp", Receipt)
+        began = time.monotonic()
+        worker.wake()
+        await all_completed(acme, 1)
+        assert time.monotonic() - began < 20
+        logged = [event.type async for event in acme.sessions.events(agent_id)]
+        await until(lambda: len(seen) >= len(logged))
+        told = [kind for scope, kind in seen if scope == "acme"]
+        assert len(told) == len(seen)
+        submitted = logged.index("state_changed") + 1  # stored by submit, before the worker came
+        assert [kind for kind in told if kind != "response_delta"] == logged[submitted:]
+        assert "response_delta" in told
+        worker.stop()

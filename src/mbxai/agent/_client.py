@@ -288,7 +288,9 @@ class AsyncAgentClient:
         turns.check_options(options, "submit")
         return await runs.submit(self._setup, prompt, final_response_structure, options)
 
-    async def resume(self, agent_id: str) -> AgentResponse:
+    async def resume(
+        self, agent_id: str, *, watcher: Callable[[AgentEvent], object] | None = None
+    ) -> AgentResponse:
         """Let a session go on that nobody waits for, as a worker does.
 
         Answers that were posted are taken in, and calls that a stopped worker left open are made.
@@ -296,6 +298,7 @@ class AsyncAgentClient:
 
         Args:
             agent_id: Which session.
+            watcher: Gets each event beside `on_event`, on the event loop; it must not block.
 
         Returns:
             The state in which it rests; FAILED does not raise.
@@ -305,7 +308,7 @@ class AsyncAgentClient:
             SessionError: Another worker runs it, or it cannot be stored.
             BudgetExceededError: A bound is reached.
         """
-        return await runs.resume(self._setup, agent_id)
+        return await runs.resume(self._setup, agent_id, watcher)
 
     def for_scope(self, scope: str) -> Self:
         """Return an agent for the sessions of one tenant or user.

@@ -194,12 +194,15 @@ async def _was_submitted(setup: AgentSetup, agent_id: str, request: str) -> bool
     return False
 
 
-async def resume(setup: AgentSetup, agent_id: str) -> AgentResponse:
+async def resume(
+    setup: AgentSetup, agent_id: str, watcher: Observer | None = None
+) -> AgentResponse:
     """Let a session go on without a caller, and store when a worker is wanted again.
 
     Args:
         setup: The agent.
         agent_id: Which session.
+        watcher: Gets each event; None if nobody watches.
 
     Returns:
         The state in which the run rests, whatever it is.
@@ -222,8 +225,12 @@ async def resume(setup: AgentSetup, agent_id: str) -> AgentResponse:
         return _outcome(setup, held.driver, None, raises=False)
 
     if setup.on_event is None:
-        return await run_with(None)
-    return await watched(setup.on_event, run_with)
+        return await run_with(watcher)
+
+    async def run_watched(observe: Observer) -> AgentResponse:
+        return await run_with(both(watcher, observe))
+
+    return await watched(setup.on_event, run_watched)
 
 
 async def settle(setup: AgentSetup, agent_id: str) -> None:

@@ -267,7 +267,9 @@ class AgentClient:
         """
         return portal.run(self._core.submit, prompt, final_response_structure, **options)
 
-    def resume(self, agent_id: str) -> AgentResponse:
+    def resume(
+        self, agent_id: str, *, watcher: Callable[[AgentEvent], object] | None = None
+    ) -> AgentResponse:
         """Let a session go on that nobody waits for, as a worker does.
 
         Answers that were posted are taken in, and calls that a stopped worker left open are made.
@@ -275,6 +277,7 @@ class AgentClient:
 
         Args:
             agent_id: Which session.
+            watcher: Gets each event beside `on_event`, on the event loop; it must not block.
 
         Returns:
             The state in which it rests; FAILED does not raise.
@@ -284,7 +287,7 @@ class AgentClient:
             SessionError: Another worker runs it, or it cannot be stored.
             BudgetExceededError: A bound is reached.
         """
-        return portal.run(self._core.resume, agent_id)
+        return portal.run(self._core.resume, agent_id, watcher=watcher)
 
     def for_scope(self, scope: str) -> Self:
         """Return an agent for the sessions of one tenant or user.

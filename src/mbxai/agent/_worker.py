@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable
 from typing import Final, TypeAlias
 
@@ -15,6 +16,7 @@ from anyio.abc import TaskGroup
 from mbxai._cancellation import is_being_cancelled
 from mbxai._redaction import get_logger
 from mbxai.agent._client import AsyncAgentClient
+from mbxai.agent._events import AgentEvent
 from mbxai.agent._sync import AgentClient
 from mbxai.agent._worker_pauses import Pauses
 from mbxai.errors import (
@@ -28,6 +30,9 @@ from mbxai.errors import (
 from mbxai.sessions import DueSession, is_id
 
 logger = get_logger(__name__)
+
+EventCallback: TypeAlias = Callable[[DueSession, AgentEvent], object]
+"""Gets what happens in a session that the worker runs."""
 
 FailureCallback: TypeAlias = Callable[[Exception, str], object]
 """Gets what went wrong, and the session's id, which is empty where it is the store's problem."""
@@ -50,6 +55,7 @@ class _Terms:
     scope: str | None
     sweep_seconds: float
     on_error: FailureCallback | None
+    watcher: EventCallback | None
 
 
 class AsyncAgentWorker:
@@ -70,6 +76,7 @@ class AsyncAgentWorker:
         scope: str | None = None,
         sweep_seconds: float = 300.0,
         on_error: FailureCallback | None = None,
+        watcher: EventCallback | None = None,
     ) -> None:
         """Make a worker; nothing happens before it runs.
 
@@ -86,6 +93,8 @@ class AsyncAgentWorker:
             on_error: Told of each failure that the worker goes on after: the error, and the
                 session's id, which is empty where the store cannot be reached. A coroutine function
                 is awaited, another one must not block.
+            watcher: Gets each event of the sessions that this worker runs, pieces of text
+                included, on the event loop; it must not block.
 
         Raises:
             ConfigurationError: The agent is none, or an option is impossible.
@@ -106,8 +115,9 @@ class AsyncAgentWorker:
             )
         if scope and not is_id(scope):
             raise ConfigurationError("A scope has up to 256 characters and no control characters.")
-        if on_error is not None and not callable(on_error):
-            raise ConfigurationError(f"on_error must be a function, not a {_kind(on_error)}.")
+        for name, function in (("on_error", on_error), ("watcher", watcher)):
+            if function is not None and not callable(function):
+                raise ConfigurationError(f"{name} must be a function, not a {_kind(function)}.")
         self._agent = core
         self._terms = _Terms(
             concurrency=concurrency,
@@ -116,6 +126,7 @@ class AsyncAgentWorker:
             scope=scope,
             sweep_seconds=sweep_seconds,
             on_error=on_error,
+            watcher=watcher,
         )
         self._is_stopped = False
         self._shift: _Shift | None = None
@@ -143,6 +154,12 @@ class AsyncAgentWorker:
         finally:
             self._shift = None
 
+    def wake(self) -> None:
+        """Have `run()` look for work now instead of in a while; from any thread."""
+        shift = self._shift
+        if shift is not None:
+            shift.wake()
+
     def stop(self) -> None:
         """Have `run()` take nothing new and return; from any thread, or from a signal's handler.
 
@@ -163,8 +180,8 @@ class _Shift:
         self._loop = asyncio.get_running_loop()
         self._stopping = anyio.Event()
         self._running: set[DueSession] = set()
-        self._ended = 0  # runs so far
-        self._end = anyio.Event()  # of the next run
+        self._changes = 0  # runs that ended, and times that somebody woke the worker
+        self._change = anyio.Event()  # the next one
         self._pauses = Pauses(first_seconds=terms.poll_seconds)
         self._is_away = False
         self._chance = random.Random()  # noqa: S311 - to spread load
@@ -172,6 +189,10 @@ class _Shift:
     def stop(self) -> None:
         with suppress(RuntimeError):  # the loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._something_changed)
 
     async def work(self, *, until_idle: bool) -> None:
         failure: ConfigurationError | None = None
@@ -185,7 +206,7 @@ class _Shift:
                     failure = error
             with anyio.move_on_after(self._terms.grace_seconds):
                 while self._running:
-                    await self._end.wait()
+                    await self._change.wait()
             group.cancel_scope.cancel()
         if failure is not None:
             raise failure
@@ -201,8 +222,8 @@ class _Shift:
         pause = self._terms.poll_seconds
         while True:
             while len(self._running) >= self._terms.concurrency:
-                await self._end.wait()
-            ended = self._ended
+                await self._change.wait()
+            changes = self._changes
             found = await self._look()
             for session in found or ():
                 self._running.add(session)
@@ -211,12 +232,12 @@ class _Shift:
                 pause = self._terms.poll_seconds
                 continue
             # A run that ended since then may have left something to do.
-            is_idle = found is not None and not self._running and self._ended == ended
+            is_idle = found is not None and not self._running and self._changes == changes
             if is_idle and until_idle:
                 return
-            if self._ended == ended:
+            if self._changes == changes:
                 with anyio.move_on_after(pause * self._chance.uniform(0.75, 1.25)):
-                    await self._end.wait()
+                    await self._change.wait()
                 pause = min(pause * 2, self._terms.poll_seconds * _IDLE_FACTOR)
 
     async def _look(self) -> list[DueSession] | None:
@@ -256,16 +277,20 @@ class _Shift:
             await self._resume(session)
         finally:
             self._running.discard(session)
-            self._ended += 1
-            self._end.set()
-            self._end = anyio.Event()
+            self._something_changed()
+
+    def _something_changed(self) -> None:
+        self._changes += 1
+        self._change.set()
+        self._change = anyio.Event()
 
     async def _resume(self, session: DueSession) -> None:
         agent_id, agent = session.agent_id, self._agent
         try:
             if session.scope != agent.scope:
                 agent = agent.for_scope(session.scope)
-            await agent.resume(agent_id)
+            watcher = self._terms.watcher
+            await agent.resume(agent_id, watcher=watcher and partial(watcher, session))
         except (SessionBusyError, SessionConflictError, SessionNotFoundError) as error:
             logger.debug("agent %s: left to others: %s", agent_id, type(error).__name__)
             self._pauses.once(session)

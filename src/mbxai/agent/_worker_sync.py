@@ -3,7 +3,7 @@
 import mbxai.portal as portal
 from mbxai.agent._client import AsyncAgentClient
 from mbxai.agent._sync import AgentClient
-from mbxai.agent._worker import AsyncAgentWorker, FailureCallback
+from mbxai.agent._worker import AsyncAgentWorker, EventCallback, FailureCallback
 
 
 class AgentWorker:
@@ -24,6 +24,7 @@ class AgentWorker:
         scope: str | None = None,
         sweep_seconds: float = 300.0,
         on_error: FailureCallback | None = None,
+        watcher: EventCallback | None = None,
     ) -> None:
         """Make a worker; nothing happens before it runs.
 
@@ -40,6 +41,8 @@ class AgentWorker:
             on_error: Told of each failure that the worker goes on after: the error, and the
                 session's id, which is empty where the store cannot be reached. A coroutine function
                 is awaited, another one must not block.
+            watcher: Gets each event of the sessions that this worker runs, pieces of text
+                included, on the event loop; it must not block.
 
         Raises:
             ConfigurationError: The agent is none, or an option is impossible.
@@ -52,6 +55,7 @@ class AgentWorker:
             scope=scope,
             sweep_seconds=sweep_seconds,
             on_error=on_error,
+            watcher=watcher,
         )
 
     @property
@@ -72,6 +76,10 @@ class AgentWorker:
             ConfigurationError: It runs already, or the store lacks something that it needs.
         """
         portal.run(self._core.run, until_idle=until_idle)
+
+    def wake(self) -> None:
+        """Have `run()` look for work now instead of in a while; from any thread."""
+        self._core.wake()
 
     def stop(self) -> None:
         """Have `run()` take nothing new and return; from any thread, or from a signal's handler.
