@@ -53,6 +53,14 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-m", "alone")
 
 
+@nox.session(python=["3.12", "3.13"])
+def facades(session: nox.Session) -> None:
+    """Run the tests of blocking callers on the other Pythons: exit, fork, Ctrl-C and threads."""
+    session.install(EXTRAS, *_group("test"))
+    chosen = ("tests/sync", "-k", "cases_y or dropped or portal", "-n", "auto")
+    session.run("python", "-m", "pytest", *(session.posargs or chosen))
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and layout."""

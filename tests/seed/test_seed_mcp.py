@@ -19,7 +19,7 @@ def total_sales(region: str) -> dict:
     "Sum the sales of a region."
     return {"region": region, "total": 4711}
 
-uvicorn.run(server.app, host=sys.argv[1], port=8000, log_level="warning")
+uvicorn.run(server.app, host=sys.argv[1], port=8000, log_level="warning", loop="asyncio")
 """
 
 CLIENT = """
