@@ -78,6 +78,8 @@ def types(session: nox.Session) -> None:
     session.run("pyright", "--pythonpath", python)
     # This one looks for the package in the first Python on the path, which is the session's.
     session.run("pyright", "--verifytypes", "mbxai", "--ignoreexternal")
+    # What users of another checker see.
+    session.run("mypy", "--strict", "tests/typing")
 
 
 @nox.session
