@@ -5,10 +5,12 @@ import functools
 import inspect
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import CoroutineType
+from typing import NoReturn, cast
 
 from mbxai._portal_loop import is_loop_thread
-from mbxai.errors import BlockingCallError, RunningLoopWarning
+from mbxai.errors import BlockingCallError, ConfigurationError, RunningLoopWarning
 
 _warned: set[tuple[str, int]] = set()
 
@@ -33,6 +35,40 @@ def check_caller(function: Callable[..., object]) -> None:
             hint=f"Await {twin} there.",
         )
     _warn_once(twin)
+
+
+def check_arguments(
+    function: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> None:
+    """Refuse a coroutine where its result is wanted.
+
+    Args:
+        function: The asynchronous twin of the blocking call, for the message.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Raises:
+        ConfigurationError: One of them is a coroutine; it is closed, since nobody will await it.
+    """
+    for place, value in enumerate(args):
+        if type(value) is CoroutineType:
+            _refuse(function, list(inspect.signature(function).parameters)[place], value)
+    for name, value in kwargs.items():
+        if type(value) is CoroutineType:
+            _refuse(function, name, value)
+
+
+def _refuse(function: Callable[..., object], parameter: str, given: object) -> NoReturn:
+    coroutine = cast("CoroutineType[object, object, object]", given)
+    coroutine.close()
+    made_by = coroutine.__qualname__
+    blocking = made_by.removeprefix("Async")
+    ways = f"Await it, or call {blocking}." if blocking != made_by else "Await it first."
+    raise ConfigurationError(
+        f"{_name_of(function).removeprefix('Async')}: {parameter} is the coroutine of {made_by}"
+        " and not its result.",
+        hint=ways,
+    )
 
 
 def _name_of(function: Callable[..., object]) -> str:

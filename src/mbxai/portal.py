@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Generic, ParamSpec, Self, TypeVar, cast
 
-from mbxai._portal_guard import check_caller
+from mbxai._portal_guard import check_arguments, check_caller
 from mbxai._portal_loop import (
     LoopThread,
     Work,
@@ -51,12 +51,14 @@ def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwarg
     Raises:
         BlockingCallError: Called on the background loop's own thread, or while the interpreter
             exits.
+        ConfigurationError: An argument is a coroutine that nobody awaited.
 
     Warns:
         RunningLoopWarning: Another event loop runs in this thread and now stands still; once per
             call site, and not in notebooks.
     """
     check_caller(function)
+    check_arguments(function, args, kwargs)
     call = _Call(loop_thread(), lambda: function(*args, **kwargs))
     try:
         call.start()

@@ -16,10 +16,10 @@ import anyio
 import anyio.to_thread
 from pydantic import SecretStr
 
-from mbxai.errors import OpenRouterConfigurationError
 from mbxai.openrouter._answer import Answer
 from mbxai.openrouter._http_client import HTTPClient
 from mbxai.openrouter._request import PreparedCall
+from mbxai.openrouter._transport_error import closed_client
 
 if TYPE_CHECKING:  # what is loaded late
     from mbxai.openrouter._transport import Transport
@@ -107,7 +107,7 @@ class LazyTransport:
 
         with self._lock:
             if self._is_closed:
-                raise OpenRouterConfigurationError("The client is closed.")
+                raise closed_client()
             if self._transport is None:
                 self._transport = Transport(
                     base_url=self._base_url,

@@ -19,8 +19,8 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from mbxai.errors import OpenRouterConfigurationError
 from mbxai.openrouter._network import foreign_errors
+from mbxai.openrouter._transport_error import closed_client
 
 if TYPE_CHECKING:  # loads the engine, which takes a tenth of a second
     from mbxai.openrouter._engine import AiohttpBody, Engine
@@ -202,7 +202,7 @@ class Pools:
         pool = Pool(loop, engine)
         with self._lock:
             if self._is_closed:
-                raise OpenRouterConfigurationError("The client is closed.")
+                raise closed_client()
             for known in [known for known in self._by_loop if known.is_closed()]:
                 del self._by_loop[known]
             self._by_loop[loop] = pool

@@ -19,7 +19,7 @@ from mbxai.openrouter._http_client import HTTPClient
 from mbxai.openrouter._network import foreign_errors, shown_cause, transport_error
 from mbxai.openrouter._pools import Pools
 from mbxai.openrouter._request import PreparedCall
-from mbxai.openrouter._transport_error import FaultKind, TransportError
+from mbxai.openrouter._transport_error import FaultKind, TransportError, closed_client
 
 if TYPE_CHECKING:
     import ssl
@@ -105,7 +105,7 @@ class Transport:
             return await _send_with(client, call, url, self._token)
         pool = await self._pools.of_this_loop()
         if pool.is_closed:
-            raise OpenRouterConfigurationError("The HTTP client is closed.")
+            raise closed_client()
         before = connection_use.set(use)
         try:
             body = await pool.engine.send(

@@ -3,6 +3,7 @@
 from enum import Enum, auto
 
 from mbxai._redaction import redact
+from mbxai.errors import OpenRouterConfigurationError
 
 
 class FaultKind(Enum):
@@ -26,3 +27,10 @@ class TransportError(Exception):
     def __init__(self, kind: FaultKind, reason: str) -> None:
         super().__init__(redact(reason))
         self.kind = kind
+
+
+def closed_client() -> OpenRouterConfigurationError:
+    """Return the error of a client that was closed and is used all the same."""
+    return OpenRouterConfigurationError(
+        "The client is closed.", hint="Make a new OpenRouterClient, or AsyncOpenRouterClient."
+    )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import CoroutineType
 from typing import TypeVar
 
 from mbxai.errors import ConfigurationError, SessionDataError
@@ -66,7 +67,7 @@ def as_store(target: object = None) -> SessionStore:
             hint=f"Write {target.__name__}().",
         )
     kind = type(target).__name__
-    if isinstance(target, (str, bytes, int, float, dict, Path)):
+    if isinstance(target, (str, bytes, int, float, dict, Path, CoroutineType)):
         raise ConfigurationError(
             f"A {kind} is no session handler.",
             hint="Give an object with get_session, set_session, delete_session, list_sessions and"

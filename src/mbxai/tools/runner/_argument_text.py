@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import pydantic_core
 
-from mbxai.errors import ToolArgumentError
+from mbxai.errors import ConfigurationError, ToolArgumentError
 
 MAX_ARGUMENT_BYTES: Final = 1_048_576
 """The longest arguments that are read."""
@@ -77,10 +77,20 @@ def as_text(arguments: str | Mapping[str, object]) -> str:
 
     Args:
         arguments: JSON text, which stays as it is, or the object.
+
+    Raises:
+        ConfigurationError: They are neither, or no JSON.
     """
     if isinstance(arguments, str):
         return arguments
-    return pydantic_core.to_json(arguments).decode()
+    if not isinstance(arguments, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+        raise ConfigurationError(
+            f"arguments must be a mapping or JSON text, not a {type(arguments).__name__}."
+        )
+    try:
+        return pydantic_core.to_json(arguments).decode()
+    except ValueError as error:
+        raise ConfigurationError(f"The arguments cannot be written as JSON: {error}") from error
 
 
 def mended(arguments: str) -> str:
