@@ -51,11 +51,15 @@ def check_arguments(
         ConfigurationError: One of them is a coroutine; it is closed, since nobody will await it.
     """
     for place, value in enumerate(args):
-        if type(value) is CoroutineType:
+        if _is_coroutine(value):
             _refuse(function, list(inspect.signature(function).parameters)[place], value)
     for name, value in kwargs.items():
-        if type(value) is CoroutineType:
+        if _is_coroutine(value):
             _refuse(function, name, value)
+
+
+def _is_coroutine(value: object) -> bool:
+    return type(value) is CoroutineType
 
 
 def _refuse(function: Callable[..., object], parameter: str, given: object) -> NoReturn:
