@@ -174,6 +174,7 @@ async def submit(
             snapshot = held.driver.snapshot
             is_again = bool(request and not given_id and snapshot.turn)
             if not is_again and request not in snapshot.requests:
+                _check_over(snapshot, prompt, options)
                 await _begin(setup, held.driver, prompt, final_schema, options, request=request)
                 held.due_at = time.time()
     except SessionBusyError:
@@ -181,6 +182,17 @@ async def submit(
         if not request or not await _was_submitted(setup, agent_id, request):
             raise
     return agent_id
+
+
+def _check_over(snapshot: AgentSnapshot, prompt: str, options: AgentOptions) -> None:
+    """Refuse a prompt that nobody would read, since the turn before is not over."""
+    is_going = snapshot.can_be_cancelled and snapshot.error is None
+    if prompt and is_going and not options.get("human_response"):
+        raise SessionBusyError(
+            f"The turn of session {snapshot.agent_id!r} is not over.",
+            hint="Answer what it asks, wait for its end, or cancel it.",
+            agent_id=snapshot.agent_id,
+        )
 
 
 async def _was_submitted(setup: AgentSetup, agent_id: str, request: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 import mbxai.agent._inbox as inbox
@@ -15,20 +15,19 @@ from mbxai.agent._events import AgentEvent
 from mbxai.agent._people import HumanResponse
 from mbxai.agent._result_models import AgentResponse
 from mbxai.agent._runs import AgentSetup, not_found, settle
+from mbxai.agent._session_log import EVENTS, SessionLog, events_of
 from mbxai.agent.machine._snapshot import AgentSnapshot
 from mbxai.agent.running._driver import CREDENTIALS
 from mbxai.errors import (
     ConfigurationError,
     SessionBusyError,
     SessionConflictError,
-    SessionDataError,
 )
 from mbxai.sessions import LogRow, SessionPage, new_agent_id
 from mbxai.sessions.journal import first_row, read_state, state_at
 
 M = TypeVar("M", bound=BaseModel, default=Any)  # Any: whatever a session was given
 
-_EVENTS: Final = "events"
 _ROWS: Final = 200
 _WAIT_SECONDS: Final = 30.0
 
@@ -156,21 +155,15 @@ class AsyncAgentSessions:
             SessionNotFoundError: There is no such session, or no longer.
             SessionDataError: A row of the log cannot be read.
         """
-        seq = 0
         await self._snapshot(agent_id)
+        log = SessionLog(self._store, agent_id, scope=self._scope, after=after)
         while True:
-            rows = await self._rows(agent_id, after=seq)
-            for row in rows:
-                for event in _events(row, agent_id):
-                    if event.seq > after:
-                        yield event
-            if rows:
-                seq = rows[-1].seq
+            if events := await log.read():
+                for event in events:
+                    yield event
             elif not follow:
                 return
-            elif not await self._store.wait(
-                agent_id, after=seq, timeout_seconds=_WAIT_SECONDS, scope=self._scope
-            ):
+            elif not await log.wait(_WAIT_SECONDS):
                 await self._snapshot(agent_id)
 
     async def fork(
@@ -222,7 +215,7 @@ class AsyncAgentSessions:
             SessionNotFoundError: There is no such session.
         """
         events = [event.model_dump(mode="json") async for event in self.events(agent_id)]
-        exported = {**await self.info(agent_id), _EVENTS: events}
+        exported = {**await self.info(agent_id), EVENTS: events}
         scrub = self._setup.means.vault.scrubber(agent_id)
         return cast("dict[str, Any]", _without_secrets(exported, scrub))
 
@@ -297,25 +290,13 @@ class AsyncAgentSessions:
         seq = 0
         while rows := await self._rows(agent_id, after=seq):
             for row in rows:
-                if any(event.seq == event_seq for event in _events(row, agent_id)):
+                if any(event.seq == event_seq for event in events_of(row, agent_id)):
                     return row.seq
             seq = rows[-1].seq
         return None
 
 
 _new_id = new_agent_id  # `fork` has an argument of that name
-_EVENT: Final[TypeAdapter[AgentEvent]] = TypeAdapter(AgentEvent)
-
-
-def _events(row: LogRow, agent_id: str) -> list[AgentEvent]:
-    try:
-        return [_EVENT.validate_python(event) for event in row.content.get(_EVENTS, ())]
-    except (TypeError, ValidationError) as error:
-        raise SessionDataError(
-            f"Row {row.seq} of the log of session {agent_id!r} holds something that is no event.",
-            hint="It may be of a newer mbxai; the session itself is not affected.",
-            agent_id=agent_id,
-        ) from error
 
 
 def _without_secrets(value: object, scrub: Callable[[str], str]) -> object:

@@ -58,10 +58,10 @@ class ChunkAssembly:
         Args:
             response: The HTTP response behind the stream.
         """
-        self.builder = CompletionBuilder()
-        self.response = response
-        self.is_opening = False
-        self.is_whole = False
+        self.builder: CompletionBuilder = CompletionBuilder()
+        self.response: ResponseInfo = response
+        self.is_opening: bool = False
+        self.is_whole: bool = False
         self._has_finish_reason = False
 
     @property
