@@ -95,6 +95,7 @@ if TYPE_CHECKING:
         ToolRetry,
         ToolRoundsExceededError,
         ToolsChangedError,
+        TooManyRunsError,
     )
     from mbxai.mcp import (
         AsyncMCPClient,
@@ -216,6 +217,7 @@ __all__ = [
     "TodoList",
     "TokenSummary",
     "TokenUsage",
+    "TooManyRunsError",
     "ToolAnalysis",
     "ToolApproval",
     "ToolArgumentError",

@@ -38,12 +38,14 @@ OTHER_RESULTS = {"AsyncAgentSessions.events"}
 NO_BLOCKING_WAY = {
     "Check.run": "`check_store_sync` runs it",
     "FileTokenStore": "clients ask it",
+    "Follower": "a part of services that have a loop",
     "KeyRing": "sealed stores ask it",
     "MCPContext": "blocking functions of a server pass its calls to `wait_for`",
     "MCPServer.resource_updated": "the same",
     "MemoryTokenStore": "clients ask it",
     "PageRequest": "`Page` is its blocking twin",
     "RateLimiter": "clients ask it",
+    "RunManager": "a part of services that have a loop",
     "TokenStore": "clients ask it",
 }
 OTHER_NAMES = {"MCPServer.add_tool": "register", "LocalModel.start": "__enter__"}

@@ -32,6 +32,8 @@ FLOORS = {
     "durable": 6,
     "local": 6,
     "testing": 6,
+    "serving": 7,
+    "fastapi": 8,
     "cli": 7,
     "notebook": 8,
     "__main__": 8,

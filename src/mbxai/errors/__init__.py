@@ -26,7 +26,8 @@
         SessionNotFoundError (also ValueError)   SessionConflictError   SessionBusyError
         SessionStoreError   SessionDataError   ToolsChangedError
       AgentError
-        AgentFailedError   BudgetExceededError (also ToolLoopError)   InteractionError
+        AgentFailedError   BudgetExceededError (also ToolLoopError)   TooManyRunsError
+        InteractionError
           InteractionNotFoundError   InteractionMismatchError   InteractionExpiredError
       LocalModelError
       BlockingCallError (also RuntimeError)
@@ -44,6 +45,7 @@ from mbxai.errors._agent import (
     InteractionExpiredError,
     InteractionMismatchError,
     InteractionNotFoundError,
+    TooManyRunsError,
 )
 from mbxai.errors._base import (
     BlockingCallError,
@@ -156,6 +158,7 @@ __all__ = [
     "StreamInterruptedError",
     "StreamProtocolError",
     "StreamTruncatedError",
+    "TooManyRunsError",
     "ToolArgumentError",
     "ToolCallsPendingError",
     "ToolDefinitionError",

@@ -51,6 +51,19 @@ class BudgetExceededError(AgentError, ToolLoopError):
         self.response: Final = response
 
 
+class TooManyRunsError(AgentError):
+    """A service begins no more runs for the moment.
+
+    Attributes:
+        retry_after: After how many seconds to try again.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float = 0.0) -> None:
+        """Keep the seconds."""
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
 class InteractionError(AgentError):
     """An answer of a person cannot be applied; the session is unchanged.
 

@@ -1,0 +1,242 @@
+"""What each path of the agent's router does."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, Union, cast
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+
+from mbxai.agent import AsyncAgentClient, SubmitOptions
+from mbxai.agent.models import HumanInLoopResponse, HumanInLoopResponseBatch
+from mbxai.errors import ConfigurationError, InteractionExpiredError, InteractionNotFoundError
+from mbxai.fastapi._bodies import (
+    AnswerForm,
+    ContinueRequest,
+    SessionItem,
+    SessionList,
+    SessionStarted,
+    SessionState,
+    StartRequest,
+)
+from mbxai.serving import (
+    RESTS,
+    Follower,
+    RunManager,
+    answer_schema,
+    is_counted,
+    last_event_number,
+)
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=256)]
+
+_RETRY_MILLISECONDS = 2000
+
+
+class Endpoints:
+    """The operations of one router."""
+
+    def __init__(
+        self, runs: RunManager, agent: AsyncAgentClient, models: Mapping[str, type[BaseModel]]
+    ) -> None:
+        """Take what they work on.
+
+        Args:
+            runs: Runs the sessions.
+            agent: The agent.
+            models: What a final response may be, by name.
+        """
+        self._runs = runs
+        self._agent = agent
+        self._models = models
+
+    @property
+    def any_response(self) -> Any:  # Any: a union that is made of values
+        """The type of any final response, for the OpenAPI document."""
+        return Union[tuple(self._models.values())]  # noqa: UP007 -- of values
+
+    async def start(
+        self, request: Request, response: Response, body: StartRequest, key: Key = None
+    ) -> SessionStarted:
+        """Begin a session; the same `Idempotency-Key` begins it once."""
+        return await self._begin(request, response, body, key, None)
+
+    async def go_on(
+        self,
+        request: Request,
+        response: Response,
+        agent_id: str,
+        body: ContinueRequest,
+        key: Key = None,
+    ) -> SessionStarted:
+        """Begin a further turn of a session whose turn is over."""
+        return await self._begin(request, response, body, key, agent_id)
+
+    async def answer(
+        self,
+        request: Request,
+        agent_id: str,
+        body: HumanInLoopResponseBatch | HumanInLoopResponse,
+    ) -> JSONResponse:
+        """Answer what a session asks: one request, or several at once."""
+        scope = _scope_of(request)
+        given = body.responses if isinstance(body, HumanInLoopResponseBatch) else [body]
+        await self._check_open(scope, agent_id, given)
+        await self._runs.answer(agent_id, given, scope=scope)
+        return await self._state(scope, agent_id, 202)
+
+    async def cancel(self, request: Request, agent_id: str) -> JSONResponse:
+        """Have a session's turn end; tools that run are waited for."""
+        scope = _scope_of(request)
+        await self._runs.cancel(agent_id, scope=scope)
+        return await self._state(scope, agent_id, 202)
+
+    async def state(
+        self,
+        request: Request,
+        agent_id: str,
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """Tell how a session stands; `If-None-Match` saves an unchanged answer."""
+        found = await self._state(_scope_of(request), agent_id, 200)
+        tag = found.headers["etag"]
+        if if_none_match is not None and tag in (t.strip() for t in if_none_match.split(",")):
+            return Response(status_code=304, headers={"ETag": tag})
+        return found
+
+    async def list_sessions(
+        self,
+        request: Request,
+        status: str | None = None,
+        cursor: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> SessionList:
+        """List sessions, the newest first."""
+        sessions = self._agent.for_scope(_scope_of(request)).sessions
+        page = await sessions.list(status=status, cursor=cursor, limit=limit)
+        return SessionList(
+            sessions=[
+                SessionItem(
+                    agent_id=found.agent_id,
+                    state=found.status,
+                    version=found.version,
+                    created_at=found.created_at,
+                    updated_at=found.updated_at,
+                )
+                for found in page.sessions
+            ],
+            next_cursor=page.next_cursor,
+        )
+
+    async def delete(self, request: Request, agent_id: str) -> Response:
+        """Delete a session, also one that runs."""
+        await self._agent.for_scope(_scope_of(request)).sessions.delete(agent_id)
+        return Response(status_code=204)
+
+    async def form(self, request: Request, agent_id: str, interaction_id: str) -> AnswerForm:
+        """Tell what a person is asked, and what an answer looks like."""
+        view = await self._runs.view(agent_id, scope=_scope_of(request))
+        for asked in view.response.human_interaction_requests:
+            if asked.id == interaction_id:
+                return AnswerForm(interaction=asked, answer_schema=answer_schema(asked))
+        raise InteractionNotFoundError("There is no such open request.")
+
+    async def export(self, request: Request, agent_id: str) -> JSONResponse:
+        """Give all that is known of a session, without credentials."""
+        sessions = self._agent.for_scope(_scope_of(request)).sessions
+        return JSONResponse(await sessions.export(agent_id))
+
+    def add_events(self, router: APIRouter, path: str) -> None:
+        """Add the stream of a session's events.
+
+        Args:
+            router: Where.
+            path: Of the stream.
+        """
+
+        async def followed(
+            request: Request,
+            agent_id: str,
+            last_event_id: Annotated[str | None, Header()] = None,
+        ) -> AsyncIterator[Follower]:
+            after = last_event_number(last_event_id)
+            scope = _scope_of(request)
+            async with await self._runs.follow(agent_id, scope=scope, after=after) as events:
+                yield events
+
+        @router.get(path, response_class=EventSourceResponse)
+        async def events(
+            request: Request, agent_id: str, found: Annotated[Follower, Depends(followed)]
+        ) -> AsyncIterator[ServerSentEvent]:
+            """Follow a session until its turn is over; `Last-Event-ID` goes on without a gap."""
+            yield ServerSentEvent(comment="", retry=_RETRY_MILLISECONDS)
+            async for event in found:
+                number = str(event.seq) if is_counted(event) else None
+                yield ServerSentEvent(data=event, event=event.type, id=number)
+            view = await self._runs.view(agent_id, scope=_scope_of(request))
+            is_over = view.response.state in RESTS
+            yield ServerSentEvent(data={}, event="done" if is_over else "reconnect")
+
+    async def _begin(
+        self,
+        request: Request,
+        response: Response,
+        body: ContinueRequest,
+        key: str | None,
+        agent_id: str | None,
+    ) -> SessionStarted:
+        options: SubmitOptions = {"agent_id": agent_id, "request_key": key}
+        begun = await self._runs.start(
+            body.prompt,
+            self._model(body.response_schema),
+            scope=_scope_of(request),
+            **options,
+        )
+        router = request.url.path.partition("/sessions")[0]
+        response.headers["Location"] = f"{router}/sessions/{begun}"
+        return SessionStarted(agent_id=begun)
+
+    def _model(self, name: str | None) -> type[BaseModel]:
+        if name is None and len(self._models) == 1:
+            return next(iter(self._models.values()))
+        model = self._models.get(name or "")
+        if model is None:
+            known = ", ".join(self._models)
+            raise ConfigurationError(f"response_schema must be one of: {known}.")
+        return model
+
+    async def _state(self, scope: str, agent_id: str, status: int) -> JSONResponse:
+        view = await self._runs.view(agent_id, scope=scope)
+        found = view.response
+        state = SessionState[Any](
+            agent_id=found.agent_id,
+            state=found.state,
+            is_running=view.is_running,
+            version=view.version,
+            todo_list=found.todo_list,
+            interactions=found.human_interaction_requests,
+            goal_evaluation=found.goal_evaluation,
+            final_response=found.final_response,
+            token_summary=found.token_summary,
+            error=found.error,
+        )
+        tag = f'"{view.version}-{int(view.is_running)}"'
+        return JSONResponse(state.model_dump(mode="json"), status, headers={"ETag": tag})
+
+    async def _check_open(
+        self, scope: str, agent_id: str, given: list[HumanInLoopResponse]
+    ) -> None:
+        """Tell a request that is closed from one that never was."""
+        info = await self._agent.for_scope(scope).sessions.info(agent_id)
+        known = cast("list[dict[str, Any]]", info["interactions"])
+        closed = {i["id"] for i in known if i["answer"] is not None or i["withdrawn"]}
+        for answer in given:
+            if answer.interaction_id in closed:
+                raise InteractionExpiredError(
+                    "The request is closed.", interaction_id=answer.interaction_id
+                )
+
+
+def _scope_of(request: Request) -> str:
+    return cast("str", request.state.mbxai_scope)

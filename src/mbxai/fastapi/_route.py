@@ -1,0 +1,128 @@
+"""Routes whose bodies are bounded and whose errors are Problem Details."""
+
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import Message
+
+from mbxai._redaction import get_logger
+from mbxai.errors import MBXAIError
+from mbxai.serving import problem_of
+from mbxai.serving._problems import MEDIA_TYPE, Problem
+
+logger: logging.Logger = get_logger(__name__)
+
+_NO_JSON = Problem(422, "invalid_json", "The body of the request is no JSON.")
+_TOO_LARGE = Problem(413, "body_too_large", "The body of the request is too large.")
+
+
+class BoundedRoute(APIRoute):
+    """A route of the agent's router.
+
+    Attributes:
+        max_body_bytes: Most bytes of a body.
+    """
+
+    max_body_bytes: ClassVar[int] = 1024 * 1024
+
+    # Any: what FastAPI's own method is declared with.
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler."""
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            body = await _body_of(request, self.max_body_bytes)
+            if body is None:
+                return response_of(_TOO_LARGE)
+            if not _is_json(body):
+                return response_of(_NO_JSON)
+            try:
+                return await handle(Request(request.scope, _replayed(body, request)))
+            except RequestValidationError as error:
+                return _invalid(error)
+            except MBXAIError as error:
+                problem = problem_of(error)
+                if problem.status >= 500:
+                    logger.exception("a request failed: %s", type(error).__name__)
+                return response_of(problem)
+
+        return bounded
+
+
+def bounded_route(max_body_bytes: int) -> type[BoundedRoute]:
+    """Return the class of routes with this bound.
+
+    Args:
+        max_body_bytes: Most bytes of a body.
+    """
+    return type("BoundedRoute", (BoundedRoute,), {"max_body_bytes": max_body_bytes})
+
+
+def response_of(problem: Problem, **more: object) -> JSONResponse:
+    """Return a problem as a response.
+
+    Args:
+        problem: What went wrong.
+        **more: Further members of the object.
+    """
+    retry = problem.retry_after
+    headers = None if retry is None else {"Retry-After": str(retry)}
+    return JSONResponse(
+        problem.to_dict() | more, problem.status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def _invalid(error: RequestValidationError) -> JSONResponse:
+    # Without what was sent: it may be a credential, or a page for whoever reads the answer.
+    found = [
+        {"loc": _place(problem["loc"], problem["type"]), "msg": problem["type"]}
+        for problem in error.errors()
+    ]
+    problem = Problem(422, "invalid_request", "The request is not as it should be.")
+    return response_of(problem, errors=found)
+
+
+def _place(steps: tuple[int | str, ...], kind: str) -> list[str]:
+    """Return where something is wrong; what nobody knows is not named."""
+    known = steps[:-1] if kind == "extra_forbidden" else steps
+    return [str(step) for step in known]
+
+
+def _is_json(body: bytes) -> bool:
+    """Say whether FastAPI can read the body, or may say itself that it is missing."""
+    try:
+        return not body or json.loads(body) is not ...
+    except (ValueError, RecursionError):
+        return False
+
+
+async def _body_of(request: Request, limit: int) -> bytes | None:
+    """Read the body; None if it is larger than allowed."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        return None
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limit:
+                return None
+    except HTTPException:
+        return None
+    return bytes(body)
+
+
+def _replayed(body: bytes, request: Request) -> Callable[[], Coroutine[Any, Any, Message]]:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return pending.pop() if pending else await request.receive()
+
+    return receive

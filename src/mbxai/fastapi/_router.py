@@ -1,0 +1,122 @@
+"""`agent_router`: sessions of an agent over HTTP."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from pydantic import BaseModel
+
+from mbxai.agent import AgentClient, AsyncAgentClient
+from mbxai.errors import ConfigurationError
+from mbxai.fastapi._bodies import SessionState
+from mbxai.fastapi._endpoints import Endpoints
+from mbxai.fastapi._route import bounded_route
+from mbxai.serving import RunManager
+from mbxai.sessions import is_id
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {  # Any: parts of an OpenAPI document
+    status: {"description": text, "content": {"application/problem+json": {}}}
+    for status, text in (
+        (404, "There is no such session or request."),
+        (409, "The session, or the request to a person, does not allow it now."),
+        (413, "The body is too large."),
+        (422, "The request is not as it should be."),
+        (429, "Too many runs are waiting."),
+        (503, "Sessions cannot be reached."),
+    )
+}
+
+
+def anonymous() -> str:
+    """Say that nobody is told apart: everybody may see and answer every session.
+
+    It is written out, `agent_router(agent, scope=anonymous, ...)`, because it is rarely meant.
+    """
+    return ""
+
+
+def agent_router(
+    agent: AsyncAgentClient | AgentClient,
+    *,
+    scope: Callable[..., object],
+    responses: Iterable[type[BaseModel]],
+    prefix: str = "/agent",
+    max_running: int = 8,
+    max_waiting: int = 100,
+    works: bool = True,
+    max_body_bytes: int = 1024 * 1024,
+) -> APIRouter:
+    """Return a router with the sessions of an agent.
+
+    Runs are apart from requests: one that breaks ends no run. They begin and end with the
+    application that the router is included in.
+
+    Args:
+        agent: Runs the sessions; it stays the caller's to close.
+        scope: Says who is asking: a FastAPI dependency that returns the id of a user or tenant, or
+            raises. Sessions of others are not found. `anonymous` tells nobody apart.
+        responses: Pydantic models that a final response may be asked for as, by their names.
+        prefix: Of all paths.
+        max_running: Sessions that run at once in this process, at most.
+        max_waiting: Sessions that may wait for a worker, over all processes; one more is a 429.
+        works: Whether this process runs sessions; if not, workers elsewhere do.
+        max_body_bytes: Most bytes of a request's body; one more is a 413.
+
+    Returns:
+        A router for `app.include_router()`.
+
+    Raises:
+        ConfigurationError: There is no response model, two have the same name, or an option is
+            impossible.
+    """
+    runs = RunManager(agent, max_running=max_running, max_waiting=max_waiting, works=works)
+    models = _by_name(responses)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        async with runs:
+            yield
+
+    async def known(request: Request, who: Annotated[object, Depends(scope)]) -> None:
+        if who != "" and not is_id(who):
+            raise ConfigurationError("scope must return the id of a user or tenant.")
+        request.state.mbxai_scope = who
+
+    router = APIRouter(
+        prefix=prefix,
+        tags=["agent"],
+        lifespan=lifespan,
+        dependencies=[Depends(known)],
+        route_class=bounded_route(max_body_bytes),
+        responses=_PROBLEMS,
+    )
+    core = agent.async_client if isinstance(agent, AgentClient) else agent
+    _add_routes(router, Endpoints(runs, core, models))
+    return router
+
+
+def _add_routes(router: APIRouter, endpoints: Endpoints) -> None:
+    state = SessionState[endpoints.any_response]
+    session = "/sessions/{agent_id}"
+    router.post("/sessions", status_code=202)(endpoints.start)
+    router.get("/sessions")(endpoints.list_sessions)
+    router.get(session, responses={200: {"model": state}, 304: {}})(endpoints.state)
+    router.delete(session, status_code=204)(endpoints.delete)
+    router.post(f"{session}/runs", status_code=202)(endpoints.go_on)
+    seen: dict[int | str, dict[str, Any]] = {202: {"model": state}}  # Any: as above
+    router.post(f"{session}/responses", status_code=202, responses=seen)(endpoints.answer)
+    router.post(f"{session}/cancel", status_code=202, responses=seen)(endpoints.cancel)
+    router.get(f"{session}/interactions/{{interaction_id}}")(endpoints.form)
+    router.get(f"{session}/export")(endpoints.export)
+    endpoints.add_events(router, f"{session}/events")
+
+
+def _by_name(responses: Iterable[type[BaseModel]]) -> dict[str, type[BaseModel]]:
+    models: dict[str, type[BaseModel]] = {}
+    for model in responses:
+        if models.setdefault(model.__name__, model) is not model:
+            raise ConfigurationError(f"Two response models are named {model.__name__}.")
+    if not models:
+        raise ConfigurationError("responses names no model.", hint="Give responses=[Order].")
+    return models

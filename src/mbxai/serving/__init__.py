@@ -1,0 +1,35 @@
+"""Agent runs behind any web framework: detached from requests, bounded, followed from anywhere.
+
+`RunManager` begins runs, takes answers, cancels, and has them run by a worker of this process;
+`Follower` is what happens in one of them; `sse` encodes events for browsers. `mbxai.fastapi` is
+built on it, and so can be a service in Starlette, Litestar or anything that speaks ASGI.
+"""
+
+from mbxai.serving._follower import RESTS, Follower
+from mbxai.serving._forms import answer_schema
+from mbxai.serving._problems import Problem, problem_of
+from mbxai.serving._run_manager import RunManager, SessionView
+from mbxai.serving._sse import (
+    SSE_HEADERS,
+    encode_comment,
+    encode_end,
+    encode_event,
+    is_counted,
+    last_event_number,
+)
+
+__all__ = [
+    "RESTS",
+    "SSE_HEADERS",
+    "Follower",
+    "Problem",
+    "RunManager",
+    "SessionView",
+    "answer_schema",
+    "encode_comment",
+    "encode_end",
+    "encode_event",
+    "is_counted",
+    "last_event_number",
+    "problem_of",
+]
