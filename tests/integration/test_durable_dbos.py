@@ -17,6 +17,7 @@ from mbxai import HumanInLoopResponse
 from mbxai.errors import (
     AgentError,
     ConfigurationError,
+    SessionBusyError,
     SessionNotFoundError,
     SessionStoreError,
 )
@@ -104,7 +105,7 @@ async def test_who_starts_a_session_again_gets_the_same_run(
 async def test_a_turn_begins_once_and_after_the_one_before(order: Order) -> None:
     async with durable_of(order) as (durable, agent):
         await durable.start(PROMPT, Report, agent_id="two")
-        with pytest.raises(ConfigurationError, match="turn 1 has not ended"):
+        with pytest.raises(SessionBusyError, match="is not over"):
             await durable.start("And then?", Report, agent_id="two", turn=2)
         with worker(order):
             await played(durable, "two")

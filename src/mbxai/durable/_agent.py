@@ -136,8 +136,8 @@ class AsyncDurableAgent:
             The session's id.
 
         Raises:
-            ConfigurationError: The turn before has not ended, or an argument is impossible.
-            SessionBusyError: Another worker runs the session.
+            ConfigurationError: The turn before was never begun, or an argument is impossible.
+            SessionBusyError: The turn before has not ended, or another worker runs the session.
             SessionStoreError: The session's store or the workflows' database cannot be used.
         """
         agent_id = options.get("agent_id") or new_agent_id()
@@ -148,8 +148,8 @@ class AsyncDurableAgent:
             )
         if begun < turn:
             raise ConfigurationError(
-                f"Turn {turn} cannot begin: turn {begun} has not ended.",
-                hint="Wait for result(), or give turn= of the turn that is meant.",
+                f"Turn {turn} cannot begin: the last one is turn {begun}.",
+                hint="Give turn= of the turn that is meant.",
             )
         if begun == turn:
             await self._desk.enqueue(self._agent.scope, agent_id, turn, attempt=0)

@@ -103,8 +103,8 @@ class DurableAgent:
             The session's id.
 
         Raises:
-            ConfigurationError: The turn before has not ended, or an argument is impossible.
-            SessionBusyError: Another worker runs the session.
+            ConfigurationError: The turn before was never begun, or an argument is impossible.
+            SessionBusyError: The turn before has not ended, or another worker runs the session.
             SessionStoreError: The session's store or the workflows' database cannot be used.
         """
         return portal.run(self._core.start, prompt, final_response_structure, turn=turn, **options)

@@ -3,13 +3,6 @@
 The extra `fastapi` brings what it takes. The same without FastAPI is `mbxai.serving`.
 """
 
-try:
-    import fastapi as _installed  # noqa: F401  # pyright: ignore[reportUnusedImport]
-except ImportError as _error:
-    raise ImportError(
-        "mbxai.fastapi needs FastAPI: pip install 'mbxai[fastapi]'. Without it: mbxai.serving."
-    ) from _error
-
 from mbxai.fastapi._bodies import (
     AnswerForm,
     ContinueRequest,
