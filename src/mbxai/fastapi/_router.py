@@ -45,6 +45,7 @@ def agent_router(
     max_running: int = 8,
     max_waiting: int = 100,
     works: bool = True,
+    grace_seconds: float = 10.0,
     max_body_bytes: int = 1024 * 1024,
 ) -> APIRouter:
     """Return a router with the sessions of an agent.
@@ -61,6 +62,8 @@ def agent_router(
         max_running: Sessions that run at once in this process, at most.
         max_waiting: Sessions that may wait for a worker, over all processes; one more is a 429.
         works: Whether this process runs sessions; if not, workers elsewhere do.
+        grace_seconds: How long runs may take to come to rest when the application ends; then they
+            are another worker's.
         max_body_bytes: Most bytes of a request's body; one more is a 413.
 
     Returns:
@@ -70,7 +73,13 @@ def agent_router(
         ConfigurationError: There is no response model, two have the same name, or an option is
             impossible.
     """
-    runs = RunManager(agent, max_running=max_running, max_waiting=max_waiting, works=works)
+    runs = RunManager(
+        agent,
+        max_running=max_running,
+        max_waiting=max_waiting,
+        works=works,
+        grace_seconds=grace_seconds,
+    )
     models = _by_name(responses)
 
     @asynccontextmanager

@@ -126,6 +126,7 @@ class Followers:
     def __init__(self) -> None:
         """Start without any."""
         self._tails: dict[tuple[str, str], set[_Tail]] = {}
+        self._is_ended = False
 
     def tell(self, scope: str, agent_id: str, event: AgentEvent) -> None:
         """Pass on what a run of this process says and the log does not keep.
@@ -151,11 +152,14 @@ class Followers:
             after: Number of the last event that is known.
         """
         tail = _Tail(agent, agent_id, after)
+        if self._is_ended:
+            tail.scope.cancel()
         group.start_soon(self._run, tail)
         return Follower(tail.inbox, tail)
 
     def end(self) -> None:
-        """Let nobody follow any more."""
+        """Let nobody follow any more, now or later."""
+        self._is_ended = True
         for tails in self._tails.values():
             for tail in tails:
                 tail.scope.cancel()

@@ -1,6 +1,7 @@
 """Runs that outlive the requests which begin them: begun, answered, followed, cancelled."""
 
-from contextlib import AsyncExitStack
+import asyncio
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self, Unpack
 
@@ -24,6 +25,7 @@ from mbxai.errors import (
     SessionNotFoundError,
     TooManyRunsError,
 )
+from mbxai.serving._exit_signals import on_exit_signal
 from mbxai.serving._follower import RESTS, Follower, Followers
 from mbxai.sessions import DueSession
 
@@ -52,7 +54,8 @@ class RunManager:
 
     A request that ends, or breaks, ends no run. What is begun here is stored first and then run by
     a worker of this process or of any other that has the same store; so is what a process leaves
-    behind. At the end of the block runs have their grace, and are then due for another worker.
+    behind. At the end of the block runs have their grace, and are then due for another worker. Who
+    follows is let go as soon as SIGTERM or SIGINT comes, since servers wait for open responses.
 
     Example:
         async with RunManager(agent) as runs:
@@ -105,6 +108,7 @@ class RunManager:
         self._max_waiting = max_waiting
         self._followers = Followers()
         self._group: TaskGroup | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -115,6 +119,8 @@ class RunManager:
         """
         if self._group is not None:
             raise ConfigurationError("This RunManager runs already.", hint="Make another one.")
+        self._loop = asyncio.get_running_loop()
+        self._stack.enter_context(on_exit_signal(self.end_followers))
         self._group = await self._stack.enter_async_context(anyio.create_task_group())
         if self._works:
             self._group.start_soon(self._worker.run)
@@ -126,6 +132,12 @@ class RunManager:
         assert self._group is not None  # noqa: S101 -- the block was entered
         self._followers.end()
         await self._stack.aclose()
+
+    def end_followers(self) -> None:
+        """Let nobody follow any more; runs go on. From any thread, or from a signal's handler."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._followers.end)
 
     async def start(
         self,
