@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from mbxai.agent import AgentClient, AsyncAgentClient
 from mbxai.errors import ConfigurationError
+from mbxai.fastapi._ag_ui import add_ag_ui
 from mbxai.fastapi._bodies import SessionState
 from mbxai.fastapi._endpoints import Endpoints
 from mbxai.fastapi._route import bounded_route
@@ -57,7 +58,8 @@ def agent_router(
         agent: Runs the sessions; it stays the caller's to close.
         scope: Says who is asking: a FastAPI dependency that returns the id of a user or tenant, or
             raises. Sessions of others are not found. `anonymous` tells nobody apart.
-        responses: Pydantic models that a final response may be asked for as, by their names.
+        responses: Pydantic models that a final response may be asked for as, by their names. The
+            first one is what runs over AG-UI give.
         prefix: Of all paths.
         max_running: Sessions that run at once in this process, at most.
         max_waiting: Sessions that may wait for a worker, over all processes; one more is a 429.
@@ -102,6 +104,7 @@ def agent_router(
     )
     core = agent.async_client if isinstance(agent, AgentClient) else agent
     _add_routes(router, Endpoints(runs, core, models))
+    add_ag_ui(router, runs, next(iter(models.values())))
     return router
 
 

@@ -1,10 +1,12 @@
 """Agent runs behind any web framework: detached from requests, bounded, followed from anywhere.
 
 `RunManager` begins runs, takes answers, cancels, and has them run by a worker of this process;
-`Follower` is what happens in one of them; `sse` encodes events for browsers. `mbxai.fastapi` is
-built on it, and so can be a service in Starlette, Litestar or anything that speaks ASGI.
+`Follower` is what happens in one of them; `encode_event` makes server-sent events of it, `AGUIRun`
+those of AG-UI 1.0. `mbxai.fastapi` is built on it, and so can be a service in Starlette, Litestar
+or anything that speaks ASGI.
 """
 
+from mbxai.serving._ag_ui import AGUIEvent, AGUIRun, encode_ag_ui
 from mbxai.serving._follower import RESTS, Follower
 from mbxai.serving._forms import answer_schema
 from mbxai.serving._problems import Problem, problem_of
@@ -21,11 +23,14 @@ from mbxai.serving._sse import (
 __all__ = [
     "RESTS",
     "SSE_HEADERS",
+    "AGUIEvent",
+    "AGUIRun",
     "Follower",
     "Problem",
     "RunManager",
     "SessionView",
     "answer_schema",
+    "encode_ag_ui",
     "encode_comment",
     "encode_end",
     "encode_event",

@@ -92,8 +92,11 @@ class Follower:
 class _Tail:
     """The task that reads a log for one follower."""
 
-    def __init__(self, agent: AsyncAgentClient, agent_id: str, after: int) -> None:
+    def __init__(
+        self, agent: AsyncAgentClient, agent_id: str, after: int, *, until_waiting: bool
+    ) -> None:
         """Read nothing yet."""
+        self.until_waiting: bool = until_waiting
         self.agent: AsyncAgentClient = agent
         self.agent_id: str = agent_id
         self.after: int = after
@@ -107,7 +110,7 @@ class _Tail:
         """Read until the turn is over, or nobody listens any more."""
         try:
             with self.scope, self.outbox:
-                await _read_on(self.outbox, self.agent, self.agent_id, self.after)
+                await _read_on(self)
         except SessionError as error:
             self.failure = error
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -141,7 +144,13 @@ class Followers:
                 tail.tell(event)
 
     def follow(
-        self, group: TaskGroup, agent: AsyncAgentClient, agent_id: str, after: int
+        self,
+        group: TaskGroup,
+        agent: AsyncAgentClient,
+        agent_id: str,
+        after: int,
+        *,
+        until_waiting: bool,
     ) -> Follower:
         """Begin to follow a session.
 
@@ -150,8 +159,9 @@ class Followers:
             agent: Of the session's scope.
             agent_id: Which session.
             after: Number of the last event that is known.
+            until_waiting: Whether to end where people are waited for, too.
         """
-        tail = _Tail(agent, agent_id, after)
+        tail = _Tail(agent, agent_id, after, until_waiting=until_waiting)
         if self._is_ended:
             tail.scope.cancel()
         group.start_soon(self._run, tail)
@@ -175,34 +185,47 @@ class Followers:
                 del self._tails[key]
 
 
-async def _read_on(
-    outbox: MemoryObjectSendStream[AgentEvent],
-    agent: AsyncAgentClient,
-    agent_id: str,
-    after: int,
-) -> None:
-    log = SessionLog(agent.store, agent_id, scope=agent.scope, after=after)
+async def _read_on(tail: _Tail) -> None:
+    agent, agent_id = tail.agent, tail.agent_id
+    log = SessionLog(agent.store, agent_id, scope=agent.scope, after=tail.after)
     may_be_over = True
     while True:
         events = await log.read()
         for event in events:
-            await outbox.send(event)
-            if isinstance(event, StateChanged):
+            await tail.outbox.send(event)
+            if tail.until_waiting:
+                may_be_over = True
+            elif isinstance(event, StateChanged):
                 may_be_over = event.state in RESTS
         if events:
             continue
         try:
-            if may_be_over and await _is_over(agent, agent_id):
+            if may_be_over and not await goes_on(agent, agent_id, waits=not tail.until_waiting):
                 return
-            may_be_over = False
-            if not await log.wait(_WAIT_SECONDS):
-                may_be_over = True  # it may have been deleted
+            # After a while without news it may have been deleted.
+            may_be_over = not await log.wait(_WAIT_SECONDS)
         except SessionNotFoundError:
             return
 
 
-async def _is_over(agent: AsyncAgentClient, agent_id: str) -> bool:
-    return (await agent.sessions.get(agent_id)).state in RESTS
+async def goes_on(agent: AsyncAgentClient, agent_id: str, *, waits: bool) -> bool:
+    """Say whether more will happen in a session.
+
+    Args:
+        agent: Of the session's scope.
+        agent_id: Which session.
+        waits: Whether one that waits for people counts.
+
+    Raises:
+        SessionNotFoundError: There is no such session.
+    """
+    # First, since an answer that is taken in meanwhile changes the state, too.
+    record = await agent.store.load(agent_id, scope=agent.scope)
+    response = await agent.sessions.get(agent_id)
+    if response.state in RESTS:
+        return False
+    has_post = record is not None and record.answers_posted > record.answers_read
+    return waits or has_post or not response.is_waiting_for_human()
 
 
 def _leave(events: MemoryObjectReceiveStream[AgentEvent], scope: anyio.CancelScope) -> None:

@@ -42,11 +42,13 @@ class SessionView:
         response: Its state.
         version: How often it was saved; another state has another version.
         is_running: Whether its turn goes on without anybody's doing.
+        last_event: Number (`seq`) of its last event.
     """
 
     response: AgentResponse[Any]  # Any: whatever the session was given
     version: int
     is_running: bool
+    last_event: int
 
 
 class RunManager:
@@ -145,6 +147,7 @@ class RunManager:
         final_response_structure: type[BaseModel],
         *,
         scope: str = "",
+        may_create: bool = False,
         **options: Unpack[SubmitOptions],
     ) -> str:
         """Begin a session, or a new turn of one.
@@ -153,6 +156,7 @@ class RunManager:
             prompt: What is to be achieved.
             final_response_structure: Pydantic model of the final response.
             scope: Whose session.
+            may_create: Whether `agent_id` may be the id of a new session.
             **options: As for `agent.submit()`; with `request_key`, what comes twice is begun once.
 
         Returns:
@@ -165,7 +169,7 @@ class RunManager:
             ConfigurationError: As for `agent.submit()`.
         """
         agent = self._agent.for_scope(scope)
-        if agent_id := options.get("agent_id"):
+        if (agent_id := options.get("agent_id")) and not may_create:
             await agent.sessions.get(agent_id)
         waiting = await agent.store.due(limit=self._max_waiting)
         if len(waiting) >= self._max_waiting:
@@ -233,20 +237,27 @@ class RunManager:
         record = await agent.store.load(agent_id, scope=scope)
         if record is None:
             raise SessionNotFoundError("There is no session of this agent_id.", agent_id=agent_id)
+        last_event = (await agent.sessions.info(agent_id))["event_sequence"]
         response = await agent.sessions.get(agent_id, final_response_structure)
         rests = response.state in RESTS or response.is_waiting_for_human()
         has_post = record.answers_posted > record.answers_read
         return SessionView(
-            response=response, version=record.version, is_running=not rests or has_post
+            response=response,
+            version=record.version,
+            is_running=not rests or has_post,
+            last_event=last_event,
         )
 
-    async def follow(self, agent_id: str, *, scope: str = "", after: int = 0) -> Follower:
+    async def follow(
+        self, agent_id: str, *, scope: str = "", after: int = 0, until_waiting: bool = False
+    ) -> Follower:
         """Follow what happens in a session.
 
         Args:
             agent_id: Which session.
             scope: Whose session.
             after: Number (`seq`) of the last event that is known.
+            until_waiting: Whether to end where people are waited for, not only at the turn's end.
 
         Returns:
             The events, to be closed when nobody wants them any more.
@@ -259,7 +270,9 @@ class RunManager:
             raise ConfigurationError("This RunManager does not run.", hint="Use `async with`.")
         agent = self._agent.for_scope(scope)
         await agent.sessions.get(agent_id)
-        return self._followers.follow(self._group, agent, agent_id, after)
+        return self._followers.follow(
+            self._group, agent, agent_id, after, until_waiting=until_waiting
+        )
 
     def _tell(self, session: DueSession, event: AgentEvent) -> None:
         self._followers.tell(session.scope, session.agent_id, event)
