@@ -318,9 +318,9 @@ def test_s15_a_gzip_bomb_is_refused_before_it_fills_the_memory(raw, kind, line, 
     raw.script(
         *[harmless] * 3, bomb(line, "text/event-stream" if is_stream else "application/json")
     )
-    limits = {"first_token_timeout": 4.0} if is_stream else {}
+    limits = {"first_token_timeout": 2.0} if is_stream else {}
     told = measured(
-        kind, raw.base_url, client={"timeout": 6.0, **limits}, **({"stream": True} if is_stream else {})
+        kind, raw.base_url, client={"timeout": 3.0, **limits}, **({"stream": True} if is_stream else {})
     )  # fmt: skip
     assert told.outcome.startswith(error)
     # What one read of the socket grows to, beside the 32 MiB that a whole answer may have.

@@ -213,3 +213,19 @@ async def test_events_on_the_wire(shop: Shop) -> None:
         0,
         0,
     ]
+
+
+class _Incomplete(InMemorySessionStore):
+    async def due(self, **kwargs: object) -> list:
+        raise ConfigurationError("no index")
+
+
+async def test_what_the_block_or_the_worker_raises_arrives_as_itself(shop: Shop) -> None:
+    async with shop.open(store=InMemorySessionStore()) as agent:
+        with pytest.raises(LookupError, match="mine"):
+            async with RunManager(agent):
+                raise LookupError("mine")
+    async with shop.open(store=_Incomplete()) as agent:
+        with pytest.raises(ConfigurationError, match="no index"):
+            async with RunManager(agent):
+                await anyio.sleep(10)

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 import anyio
@@ -62,7 +63,7 @@ class RunManager:
     Example:
         async with RunManager(agent) as runs:
             agent_id = await runs.start("Ship the lamp", Receipt, scope=user)
-            async with runs.follow(agent_id, scope=user) as events:
+            async with await runs.follow(agent_id, scope=user) as events:
                 async for event in events:
                     print(event.type)
     """
@@ -103,9 +104,8 @@ class RunManager:
             on_error=on_error,
             watcher=self._tell,
         )
-        core: object = getattr(agent, "async_client", agent)
-        assert isinstance(core, AsyncAgentClient)  # noqa: S101 -- the worker has refused others
-        self._agent = core
+        # The worker has refused what is no agent.
+        self._agent = agent.async_client if isinstance(agent, AgentClient) else agent
         self._works = works
         self._max_waiting = max_waiting
         self._followers = Followers()
@@ -128,12 +128,21 @@ class RunManager:
             self._group.start_soon(self._worker.run)
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
         """Take nothing new, give runs their grace, and end who follows."""
         self._worker.stop()
-        assert self._group is not None  # noqa: S101 -- the block was entered
         self._followers.end()
-        await self._stack.aclose()
+        try:
+            return await self._stack.__aexit__(exc_type, exc, traceback)
+        except BaseExceptionGroup as errors:
+            # What the block raised, or the worker; not the group of both.
+            first = errors.exceptions[0]
+            raise first from first.__cause__
 
     def end_followers(self) -> None:
         """Let nobody follow any more; runs go on. From any thread, or from a signal's handler."""

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(settings: ServerSettings, *, port: int, with_parent: bool) -> None:
+    # Before anybody can know of this server, and kill who started it.
+    parent = os.getppid()
     fake = FakeServer(settings)
     server = await fake.start(port)
     number = server.sockets[0].getsockname()[1]
@@ -52,19 +54,18 @@ async def _serve(settings: ServerSettings, *, port: int, with_parent: bool) -> N
     sys.stdout.flush()
     over = asyncio.Event()
     if with_parent:
-        _watch_parent(over)
+        _watch_parent(parent, over)
     await over.wait()
     server.close()
     await fake.stop()
 
 
-def _watch_parent(over: asyncio.Event) -> None:
+def _watch_parent(parent: int, over: asyncio.Event) -> None:
     """Set the event when the parent closes our stdin, or is gone.
 
     A fork of the parent may hold the pipe open after the parent's death, hence the second sign.
     """
     loop = asyncio.get_running_loop()
-    parent = os.getppid()
 
     def read() -> None:
         if not os.read(0, 4096):
