@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 from support.agent_http import agent_of, served
 from support.agent_worker_shop import Receipt, plan
 
-from mbxai import AsyncAgentClient, ConfigurationError
+from mbxai import AsyncAgentClient, AsyncOpenRouterClient, ConfigurationError, DialogOption
 from mbxai.fastapi import agent_router, anonymous
 from mbxai.sessions import SQLiteSessionStore
 from mbxai.testing import FakeOpenRouter
@@ -310,3 +311,90 @@ def test_a_router_that_cannot_work_is_refused(
         agent_router(agent_of(fake, tmp_path), scope=anonymous, **options)
     with pytest.raises(TypeError, match="scope"):
         agent_router(agent_of(fake, tmp_path), responses=[Receipt])
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_refused"),
+    [
+        ({"Origin": "https://evil.example"}, True),
+        ({"Origin": "null"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, True),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "https://other.example.com"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://SHOP.example.com"}, False),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://any.example"}, False),
+        ({"Sec-Fetch-Site": "none"}, False),
+        ({}, False),
+    ],
+)
+def test_a_page_of_a_foreign_origin_changes_nothing(
+    fake: FakeOpenRouter, tmp_path: Path, headers: dict[str, str], is_refused: bool
+) -> None:
+    agent = agent_of(fake, tmp_path)
+    with served(agent, trusted_origins=["https://shop.example.com/"]) as service:
+        answer = service.post("/agent/sessions", json=START, headers=headers)
+        assert (answer.status_code == 403) is is_refused
+        if is_refused:
+            assert problem(answer) == (403, "foreign_origin")
+            assert service.get("/agent/sessions", headers=headers).json()["sessions"] == []
+
+
+def test_a_page_of_the_services_own_origin_may_change_something(service: httpx.Client) -> None:
+    own = {"Origin": str(service.base_url).rstrip("/")}
+    assert service.post("/agent/sessions", json=START, headers=own).status_code == 202
+
+
+def test_dialogues_and_final_responses_are_told(fake: FakeOpenRouter, tmp_path: Path) -> None:
+    login = DialogOption(id="login", title="Log in", description="To the shop", function=print)
+    client = AsyncOpenRouterClient("sk-or-v1-fake", "fake/model", fake.base_url)
+    agent = AsyncAgentClient(client, True, [login])
+    with served(agent) as service:
+        (told,) = service.get("/agent/dialog-options").json()
+        assert told["id"] == "login"
+        assert "function" not in told
+        schemas = service.get("/agent/response-schemas").json()
+        assert schemas == {"Receipt": Receipt.model_json_schema()}
+
+
+def test_an_answer_may_depend_on_what_its_giver_has_seen(
+    asking: FakeOpenRouter, tmp_path: Path
+) -> None:
+    with served(agent_of(asking, tmp_path, people=True)) as service:
+        path = f"/agent/sessions/{begun(service)}"
+        (asked,) = rested(service, path.rpartition("/")[2])["interactions"]
+        answer = {"interaction_id": asked["id"], "response_type": "decision"}
+        answer["decision"] = "proceed"
+        stale = {"If-Match": '"1-0"'}
+        refused = service.post(f"{path}/responses", json=answer, headers=stale)
+        assert problem(refused) == (412, "session_changed")
+        seen = {"If-Match": service.get(path).headers["etag"]}
+        assert service.post(f"{path}/responses", json=answer, headers=seen).status_code == 202
+
+
+def test_events_of_some_types_only(service: httpx.Client) -> None:
+    agent_id = begun(service)
+    with service.stream("GET", f"/agent/sessions/{agent_id}/events?types=plan_changed") as told:
+        names = {line for line in told.iter_lines() if line.startswith("event:")}
+    assert names == {"event: plan_changed", "event: done"}
+
+
+def test_a_scope_that_names_nobody_is_the_services_fault(
+    fake: FakeOpenRouter, tmp_path: Path
+) -> None:
+    with served(agent_of(fake, tmp_path), scope=lambda: "x" * 300) as service:
+        assert problem(service.get("/agent/sessions")) == (500, "internal_error")
+
+
+@pytest.mark.alone
+def test_a_foreign_id_takes_as_long_as_one_that_never_was(service: httpx.Client) -> None:
+    foreign = f"/agent/sessions/{begun(service)}"
+    rested(service, foreign.rpartition("/")[2])
+    never = "/agent/sessions/agt_0000000000000000000000000000000000000000"
+    taken: dict[str, list[float]] = {foreign: [], never: []}
+    for _ in range(150):
+        for path, seconds in taken.items():
+            began = time.perf_counter()
+            answer = service.get(path, headers={"X-User": "bob"})
+            seconds.append(time.perf_counter() - began)
+            assert problem(answer) == (404, "session_not_found")
+    ratio = median(taken[foreign]) / median(taken[never])
+    assert 0.8 < ratio < 1.25, ratio

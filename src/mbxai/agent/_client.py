@@ -415,6 +415,11 @@ class AsyncAgentClient:
         return self._setup.means.store
 
     @property
+    def dialog_options(self) -> tuple[DialogOption, ...]:
+        """The dialogues that the agent was made with."""
+        return self._setup.defaults.dialog_options
+
+    @property
     def sessions(self) -> AsyncAgentSessions:
         """The sessions of this agent's scope, whoever runs them."""
         return AsyncAgentSessions(self._setup)
@@ -471,17 +476,13 @@ class AsyncAgentClient:
         return await self.sessions.delete(agent_id)
 
     async def list_sessions(self) -> list[str]:
-        """Return the ids of all sessions in the store, the newest first.
-
-        `sessions.list()` gives them in pages.
-        """
-        ids: list[str] = []
+        """Return all sessions' ids, the newest first; `sessions.list()` gives them in pages."""
         page = await self.sessions.list(limit=1000)
-        while True:
-            ids.extend(session.agent_id for session in page.sessions)
-            if page.next_cursor is None:
-                return ids
+        ids = [session.agent_id for session in page.sessions]
+        while page.next_cursor is not None:
             page = await self.sessions.list(limit=1000, cursor=page.next_cursor)
+            ids += [session.agent_id for session in page.sessions]
+        return ids
 
     # --- lifetime ---------------------------------------------------------------------------------
 

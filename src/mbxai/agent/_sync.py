@@ -319,6 +319,11 @@ class AgentClient:
         return BlockingSessionStore(self._core.store)
 
     @property
+    def dialog_options(self) -> tuple[DialogOption, ...]:
+        """The dialogues that the agent was made with."""
+        return self.async_client.dialog_options
+
+    @property
     def sessions(self) -> AgentSessions:
         """The sessions of this agent's scope, whoever runs them."""
         return AgentSessions(self._core.sessions)
@@ -439,10 +444,7 @@ class AgentClient:
         return portal.run(self._core.delete_session, agent_id)
 
     def list_sessions(self) -> list[str]:
-        """Return the ids of all sessions in the store, the newest first.
-
-        `sessions.list()` gives them in pages.
-        """
+        """Return all sessions' ids, the newest first; `sessions.list()` gives them in pages."""
         return portal.run(self._core.list_sessions)
 
     def close(self) -> None:

@@ -9,8 +9,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from mbxai.agent import AsyncAgentClient, SubmitOptions
-from mbxai.agent.models import HumanInLoopResponse, HumanInLoopResponseBatch
-from mbxai.errors import ConfigurationError, InteractionExpiredError, InteractionNotFoundError
+from mbxai.agent.models import DialogOption, HumanInLoopResponse, HumanInLoopResponseBatch
+from mbxai.errors import (
+    ConfigurationError,
+    InteractionExpiredError,
+    InteractionNotFoundError,
+)
 from mbxai.fastapi._bodies import (
     AnswerForm,
     ContinueRequest,
@@ -20,9 +24,11 @@ from mbxai.fastapi._bodies import (
     SessionState,
     StartRequest,
 )
+from mbxai.fastapi._route import response_of
 from mbxai.serving import (
     RESTS,
     Follower,
+    Problem,
     RunManager,
     answer_schema,
     is_counted,
@@ -32,6 +38,7 @@ from mbxai.serving import (
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=256)]
 
 _RETRY_MILLISECONDS = 2000
+_CHANGED = Problem(412, "session_changed", "The session stands otherwise than If-Match says.")
 
 
 class Endpoints:
@@ -78,9 +85,15 @@ class Endpoints:
         request: Request,
         agent_id: str,
         body: HumanInLoopResponseBatch | HumanInLoopResponse,
+        if_match: Annotated[str | None, Header()] = None,
     ) -> JSONResponse:
-        """Answer what a session asks: one request, or several at once."""
+        """Answer what a session asks: one request, or several at once.
+
+        With `If-Match`, only while the session stands as the client has seen it.
+        """
         scope = _scope_of(request)
+        if if_match is not None and not await self._stands(scope, agent_id, if_match):
+            return response_of(_CHANGED)
         given = body.responses if isinstance(body, HumanInLoopResponseBatch) else [body]
         await self._check_open(scope, agent_id, given)
         await self._runs.answer(agent_id, given, scope=scope)
@@ -147,6 +160,14 @@ class Endpoints:
         sessions = self._agent.for_scope(_scope_of(request)).sessions
         return JSONResponse(await sessions.export(agent_id))
 
+    async def dialog_options(self) -> list[DialogOption]:
+        """List the dialogues that a person may be asked to complete."""
+        return list(self._agent.dialog_options)
+
+    async def response_schemas(self) -> dict[str, dict[str, Any]]:  # Any: JSON Schema
+        """Tell what a final response may be asked for as, by name."""
+        return {name: model.model_json_schema() for name, model in self._models.items()}
+
     def add_events(self, router: APIRouter, path: str) -> None:
         """Add the stream of a session's events.
 
@@ -167,11 +188,17 @@ class Endpoints:
 
         @router.get(path, response_class=EventSourceResponse)
         async def events(
-            request: Request, agent_id: str, found: Annotated[Follower, Depends(followed)]
+            request: Request,
+            agent_id: str,
+            found: Annotated[Follower, Depends(followed)],
+            types: Annotated[str | None, Query(description="Names, joined by commas.")] = None,
         ) -> AsyncIterator[ServerSentEvent]:
             """Follow a session until its turn is over; `Last-Event-ID` goes on without a gap."""
+            wanted = None if types is None else frozenset(types.split(","))
             yield ServerSentEvent(comment="", retry=_RETRY_MILLISECONDS)
             async for event in found:
+                if wanted is not None and event.type not in wanted:
+                    continue
                 number = str(event.seq) if is_counted(event) else None
                 yield ServerSentEvent(data=event, event=event.type, id=number)
             view = await self._runs.view(agent_id, scope=_scope_of(request))
@@ -223,6 +250,11 @@ class Endpoints:
         )
         tag = f'"{view.version}-{int(view.is_running)}"'
         return JSONResponse(state.model_dump(mode="json"), status, headers={"ETag": tag})
+
+    async def _stands(self, scope: str, agent_id: str, if_match: str) -> bool:
+        found = await self._state(scope, agent_id, 200)
+        tags = [tag.strip() for tag in if_match.split(",")]
+        return "*" in tags or found.headers["etag"] in tags
 
     async def _check_open(
         self, scope: str, agent_id: str, given: list[HumanInLoopResponse]

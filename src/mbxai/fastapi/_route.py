@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ClassVar
 
 from fastapi import Request, Response
@@ -14,12 +14,13 @@ from starlette.types import Message
 
 from mbxai._redaction import get_logger
 from mbxai.errors import MBXAIError
-from mbxai.serving import problem_of
+from mbxai.serving import is_foreign, problem_of
 from mbxai.serving._problems import MEDIA_TYPE, Problem
 
 logger: logging.Logger = get_logger(__name__)
 
 _NO_JSON = Problem(422, "invalid_json", "The body of the request is no JSON.")
+_FOREIGN = Problem(403, "foreign_origin", "A page of this origin may change nothing here.")
 _TOO_LARGE = Problem(413, "body_too_large", "The body of the request is too large.")
 
 
@@ -28,9 +29,11 @@ class BoundedRoute(APIRoute):
 
     Attributes:
         max_body_bytes: Most bytes of a body.
+        trusted_origins: Origins beside the service's own whose pages may change something.
     """
 
     max_body_bytes: ClassVar[int] = 1024 * 1024
+    trusted_origins: ClassVar[frozenset[str]] = frozenset()
 
     # Any: what FastAPI's own method is declared with.
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -38,6 +41,8 @@ class BoundedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def bounded(request: Request) -> Response:
+            if is_foreign(request.method, request.headers, self.trusted_origins):
+                return response_of(_FOREIGN)
             body = await _body_of(request, self.max_body_bytes)
             if body is None:
                 return response_of(_TOO_LARGE)
@@ -56,13 +61,16 @@ class BoundedRoute(APIRoute):
         return bounded
 
 
-def bounded_route(max_body_bytes: int) -> type[BoundedRoute]:
-    """Return the class of routes with this bound.
+def bounded_route(max_body_bytes: int, trusted_origins: Iterable[str]) -> type[BoundedRoute]:
+    """Return the class of routes with these bounds.
 
     Args:
         max_body_bytes: Most bytes of a body.
+        trusted_origins: Origins whose pages may change something, beside the service's own.
     """
-    return type("BoundedRoute", (BoundedRoute,), {"max_body_bytes": max_body_bytes})
+    trusted = frozenset(origin.rstrip("/").lower() for origin in trusted_origins)
+    bounds = {"max_body_bytes": max_body_bytes, "trusted_origins": trusted}
+    return type("BoundedRoute", (BoundedRoute,), bounds)
 
 
 def response_of(problem: Problem, **more: object) -> JSONResponse:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import BaseModel
 
 from mbxai.agent import AgentClient, AsyncAgentClient
-from mbxai.errors import ConfigurationError
+from mbxai.errors import ConfigurationError, MBXAIError
 from mbxai.fastapi._ag_ui import add_ag_ui
 from mbxai.fastapi._bodies import SessionState
 from mbxai.fastapi._endpoints import Endpoints
@@ -19,8 +19,10 @@ from mbxai.sessions import is_id
 _PROBLEMS: dict[int | str, dict[str, Any]] = {  # Any: parts of an OpenAPI document
     status: {"description": text, "content": {"application/problem+json": {}}}
     for status, text in (
+        (403, "The page that sent it is of a foreign origin."),
         (404, "There is no such session or request."),
         (409, "The session, or the request to a person, does not allow it now."),
+        (412, "The session has changed."),
         (413, "The body is too large."),
         (422, "The request is not as it should be."),
         (429, "Too many runs are waiting."),
@@ -48,6 +50,7 @@ def agent_router(
     works: bool = True,
     grace_seconds: float = 10.0,
     max_body_bytes: int = 1024 * 1024,
+    trusted_origins: Iterable[str] = (),
 ) -> APIRouter:
     """Return a router with the sessions of an agent.
 
@@ -67,6 +70,9 @@ def agent_router(
         grace_seconds: How long runs may take to come to rest when the application ends; then they
             are another worker's.
         max_body_bytes: Most bytes of a request's body; one more is a 413.
+        trusted_origins: Pages of these origins, such as "https://shop.example.com", may change
+            sessions; beside them only pages of the service's own. It is no CORS: it refuses what a
+            foreign page sends with a person's cookies.
 
     Returns:
         A router for `app.include_router()`.
@@ -91,7 +97,8 @@ def agent_router(
 
     async def known(request: Request, who: Annotated[object, Depends(scope)]) -> None:
         if who != "" and not is_id(who):
-            raise ConfigurationError("scope must return the id of a user or tenant.")
+            # Not what the client did wrong, so it is none of its errors.
+            raise MBXAIError("scope must return the id of a user or tenant.")
         request.state.mbxai_scope = who
 
     router = APIRouter(
@@ -99,7 +106,7 @@ def agent_router(
         tags=["agent"],
         lifespan=lifespan,
         dependencies=[Depends(known)],
-        route_class=bounded_route(max_body_bytes),
+        route_class=bounded_route(max_body_bytes, trusted_origins),
         responses=_PROBLEMS,
     )
     core = agent.async_client if isinstance(agent, AgentClient) else agent
@@ -111,6 +118,8 @@ def agent_router(
 def _add_routes(router: APIRouter, endpoints: Endpoints) -> None:
     state = SessionState[endpoints.any_response]
     session = "/sessions/{agent_id}"
+    router.get("/dialog-options")(endpoints.dialog_options)
+    router.get("/response-schemas")(endpoints.response_schemas)
     router.post("/sessions", status_code=202)(endpoints.start)
     router.get("/sessions")(endpoints.list_sessions)
     router.get(session, responses={200: {"model": state}, 304: {}})(endpoints.state)

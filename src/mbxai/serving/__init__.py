@@ -9,6 +9,7 @@ or anything that speaks ASGI.
 from mbxai.serving._ag_ui import AGUIEvent, AGUIRun, encode_ag_ui
 from mbxai.serving._follower import RESTS, Follower
 from mbxai.serving._forms import answer_schema
+from mbxai.serving._origins import is_foreign
 from mbxai.serving._problems import Problem, problem_of
 from mbxai.serving._run_manager import RunManager, SessionView
 from mbxai.serving._sse import (
@@ -35,6 +36,7 @@ __all__ = [
     "encode_end",
     "encode_event",
     "is_counted",
+    "is_foreign",
     "last_event_number",
     "problem_of",
 ]
