@@ -33,10 +33,11 @@ FLOORS = {
     "local": 6,
     "testing": 6,
     "serving": 7,
-    "fastapi": 8,
-    "cli": 7,
-    "notebook": 8,
-    "__main__": 8,
+    "inspector": 8,
+    "fastapi": 9,
+    "cli": 10,
+    "notebook": 11,
+    "__main__": 11,
 }
 AGENT_KNOWS = {"agent", "wire", "sessions"}
 

@@ -8,6 +8,7 @@ from mbxai._version import __version__
 from mbxai.cli._exit_codes import USAGE
 from mbxai.cli._failures import outcome_of, tell
 from mbxai.cli._sessions_app import add_sessions
+from mbxai.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -49,6 +50,7 @@ def application() -> "Typer":
     _add_chat(app)
     _add_models(app)
     add_sessions(app)
+    _add_serve(app)
     return app
 
 
@@ -140,6 +142,55 @@ def _add_models(app: "Typer") -> None:
         from mbxai.cli._models import models
 
         raise typer.Exit(models(as_json=as_json))
+
+
+def _add_serve(app: "Typer") -> None:
+    import typer
+
+    @app.command("serve")
+    def command(
+        target: Annotated[
+            str,
+            typer.Argument(
+                metavar="MODULE:AGENT", help="An agent client, or a function that makes one."
+            ),
+        ],
+        *,
+        schema: Annotated[
+            list[str] | None,
+            typer.Option(metavar="MODULE:MODEL", help="Pydantic model of the final answer."),
+        ] = None,
+        host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+        port: Annotated[int, typer.Option(min=0, max=65535, help="0: any.")] = 8765,
+        allow_host: Annotated[
+            list[str] | None, typer.Option(metavar="NAME", help="A further name of this machine.")
+        ] = None,
+        token: Annotated[
+            bool, typer.Option("--token/--no-token", help="Whether requests must bring a token.")
+        ] = True,
+        scope: Annotated[str, typer.Option(help="Whose sessions.")] = "",
+    ) -> None:
+        """Serve an agent on this machine, with a page to watch and to answer it."""
+
+        def work() -> int:
+            try:
+                from mbxai.cli._serve import ServeOptions, serve
+            except ModuleNotFoundError as error:
+                raise ConfigurationError(
+                    f"{error.name} is not installed.", hint='pip install "mbxai[cli,fastapi]"'
+                ) from error
+            options = ServeOptions(
+                target=target,
+                schemas=schema or (),
+                host=host,
+                port=port,
+                allowed_hosts=allow_host or (),
+                has_token=token,
+                scope=scope,
+            )
+            return serve(options)
+
+        raise typer.Exit(outcome_of(work))
 
 
 def _with_model(command: Callable[[], int], *, local: bool) -> int:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from pydantic import BaseModel
 
 from mbxai.agent import AgentClient, AsyncAgentClient
@@ -13,6 +13,7 @@ from mbxai.fastapi._ag_ui import add_ag_ui
 from mbxai.fastapi._bodies import SessionState
 from mbxai.fastapi._endpoints import Endpoints
 from mbxai.fastapi._route import bounded_route
+from mbxai.inspector import inspector_page
 from mbxai.serving import RunManager
 from mbxai.sessions import is_id
 
@@ -51,6 +52,7 @@ def agent_router(
     grace_seconds: float = 10.0,
     max_body_bytes: int = 1024 * 1024,
     trusted_origins: Iterable[str] = (),
+    inspector: bool = False,
 ) -> APIRouter:
     """Return a router with the sessions of an agent.
 
@@ -73,6 +75,9 @@ def agent_router(
         trusted_origins: Pages of these origins, such as "https://shop.example.com", may change
             sessions; beside them only pages of the service's own. It is no CORS: it refuses what a
             foreign page sends with a person's cookies.
+        inspector: Whether to serve, at `{prefix}/inspector`, a page on which people begin, watch
+            and answer sessions; `scope` must know them by what a browser sends of itself, such as
+            a cookie.
 
     Returns:
         A router for `app.include_router()`.
@@ -112,7 +117,14 @@ def agent_router(
     core = agent.async_client if isinstance(agent, AgentClient) else agent
     _add_routes(router, Endpoints(runs, core, models))
     add_ag_ui(router, runs, next(iter(models.values())))
+    if inspector:
+        router.get("/inspector", include_in_schema=False)(_page)
     return router
+
+
+async def _page() -> Response:
+    page = inspector_page()
+    return Response(page.body, headers=page.headers)
 
 
 def _add_routes(router: APIRouter, endpoints: Endpoints) -> None:
