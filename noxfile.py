@@ -62,6 +62,13 @@ def facades(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Use the inspector in Chromium, which must be on the machine."""
+    session.install(EXTRAS, *_group("test"), *_group("browser"))
+    session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and layout."""
     session.install(*_group("lint"))

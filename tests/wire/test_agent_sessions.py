@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -29,7 +30,7 @@ from mbxai.errors import (
     SessionConflictError,
     SessionNotFoundError,
 )
-from mbxai.sessions import InMemorySessionHandler, InMemorySessionStore
+from mbxai.sessions import InMemorySessionHandler, InMemorySessionStore, SQLiteSessionStore
 from mbxai.testing import Auto, Failure, FakeOpenRouter, Match, Reply, Stall
 
 ASK = Reply(
@@ -273,9 +274,9 @@ async def waits_for_person(agent: AsyncAgentClient) -> bool:
 
 
 async def test_an_answer_that_fits_nothing_is_refused_and_a_credential_wants_a_sealed_store(
-    fake: FakeOpenRouter,
+    fake: FakeOpenRouter, tmp_path: Path
 ) -> None:
-    store = InMemorySessionStore()
+    store = SQLiteSessionStore(tmp_path / "s.db")
     fake.script(planned("one"), LOG_IN, Auto(times=None))
     async with client_of(fake) as client:
         agent = AsyncAgentClient(client, True, [JIRA], session_handler=store)
@@ -298,6 +299,7 @@ async def test_an_answer_that_fits_nothing_is_refused_and_a_credential_wants_a_s
 
     assert await store.read_answers("s") == []
     assert await due_ids(store) == []
+    await store.aclose()
 
 
 # --- events, forks, exports ----------------------------------------------------------------------

@@ -14,10 +14,16 @@ from pydantic import BaseModel
 from support.agent_http import agent_of, served
 from support.agent_worker_shop import Receipt, plan
 
-from mbxai import AsyncAgentClient, AsyncOpenRouterClient, ConfigurationError, DialogOption
+from mbxai import (
+    AsyncAgentClient,
+    AsyncOpenRouterClient,
+    AsyncToolClient,
+    ConfigurationError,
+    DialogOption,
+)
 from mbxai.fastapi import agent_router, anonymous
 from mbxai.sessions import SQLiteSessionStore
-from mbxai.testing import FakeOpenRouter
+from mbxai.testing import Auto, FakeOpenRouter, Match, Reply
 
 START = {"prompt": "Ship the lamp"}
 
@@ -398,3 +404,31 @@ def test_a_foreign_id_takes_as_long_as_one_that_never_was(service: httpx.Client)
             assert problem(answer) == (404, "session_not_found")
     ratio = median(taken[foreign]) / median(taken[never])
     assert 0.8 < ratio < 1.25, ratio
+
+
+def test_a_credential_is_taken_where_sessions_do_not_outlive_the_process(
+    fake: FakeOpenRouter,
+) -> None:
+    login = DialogOption(id="login", title="Log in", description="To the shop")
+    secret = "pw-in-memory-1b7e"
+    ask = {"name": "open_dialog", "arguments": {"dialog_option_id": "login", "reason": "it"}}
+    with FakeOpenRouter() as model:
+        model.script(
+            Reply(when=Match(schema="TodoList"), json=plan()["TodoList"]),
+            Reply(tool_calls=[ask], when=Match(tool="open_dialog")),
+            Auto(times=None),
+        )
+        client = AsyncOpenRouterClient("sk-or-v1-fake", "fake/model", model.base_url)
+        tools = AsyncToolClient(client)
+        tools.register_tool("ship", "Ship something", lambda: "shipped")
+        with served(AsyncAgentClient(tools, True, [login])) as service:
+            path = f"/agent/sessions/{begun(service)}"
+            (asked,) = rested(service, path.rpartition("/")[2])["interactions"]
+            answer = {"interaction_id": asked["id"], "response_type": "dialog_option"}
+            answer |= {"dialog_option_id": "login", "credentials": {"password": secret}}
+            taken = service.post(f"{path}/responses", json=answer)
+            assert taken.status_code == 202, taken.text
+            state = rested(service, path.rpartition("/")[2])
+            assert state["interactions"] == []
+            assert secret not in service.get(f"{path}/export").text
+            assert secret not in str([request.body for request in model.requests()])

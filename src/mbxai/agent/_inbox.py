@@ -1,7 +1,7 @@
 """Answers that people give while another process has the session, or nobody has.
 
 They wait in the session's inbox until a run takes them in. A credential goes there only where the
-store seals what it keeps.
+store seals what it keeps, or keeps nothing beyond this process.
 """
 
 from collections.abc import Collection, Sequence
@@ -44,13 +44,14 @@ async def post(
     Raises:
         InteractionError: An answer does not fit, or the request has another one; those before it
             in a batch may be posted.
-        ConfigurationError: An answer brings a credential, and the store does not seal.
+        ConfigurationError: An answer brings a credential, and the store keeps it unsealed.
         SessionError: The inbox cannot be written.
     """
     answers = people.as_list(human_response)
     scratch = CredentialVault()
     people.accept(snapshot, answers, scratch, tools=None, now=now)
-    if scratch.handles(snapshot.agent_id) and not getattr(store, "is_sealed", False):
+    is_safe = getattr(store, "is_sealed", False) or getattr(store, "is_volatile", False)
+    if scratch.handles(snapshot.agent_id) and not is_safe:
         raise ConfigurationError(
             "The answer brings a credential, which this session store would keep in clear text.",
             hint="Wrap the store: SealedSessionStore(store). Or give the answer to agent().",

@@ -102,7 +102,7 @@ class AsyncAgentSessions:
         Raises:
             SessionNotFoundError: There is no such session.
             InteractionError: An answer does not fit, or came too late.
-            ConfigurationError: An answer brings a credential, and the store does not seal.
+            ConfigurationError: An answer brings a credential, and the store keeps it unsealed.
         """
         await inbox.post(
             self._store,

@@ -81,7 +81,7 @@ class AgentSessions:
         Raises:
             SessionNotFoundError: There is no such session.
             InteractionError: An answer does not fit, or came too late.
-            ConfigurationError: An answer brings a credential, and the store does not seal.
+            ConfigurationError: An answer brings a credential, and the store keeps it unsealed.
         """
         portal.run(self._core.answer, agent_id, human_response)
 

@@ -45,7 +45,6 @@ function addDecline(form, interaction, send) {
 }
 
 function describeDialog(form, option) {
-  form.append(element("p", {}, element("b", {}, option.title), ` ${option.description}`));
   for (const [name, value] of Object.entries(option.parameters)) {
     form.append(faint(`${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`));
   }

@@ -48,8 +48,8 @@ const STEPS = {
     run.tasks = run.tasks.map((known) => (known.id === task.id ? task : known));
   },
   tool_called(run, event) {
-    const { call_id, name, arguments: given } = event;
-    run.tools.set(`${call_id} ${event.seq}`, { call_id, name, given, status: "running" });
+    const { call_id, name, arguments: given, seq } = event;
+    run.tools.set(`${call_id} ${seq}`, { call_id, name, given, status: "running", seconds: 0 });
   },
   tool_progressed(run, { call_id, message, fraction }) {
     const call = lastCall(run, call_id);

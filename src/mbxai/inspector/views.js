@@ -62,7 +62,7 @@ function showTask(entry, task) {
 
 function showCall(entry, call, isLive) {
   const mark = { running: "◐", done: "✓", failed: "✕" }[call.status];
-  const took = call.status === "running" ? "" : `${call.seconds.toFixed(2)} s`;
+  const took = call.seconds > 0 ? `${call.seconds.toFixed(2)} s` : "";
   const now = isLive && call.status === "running" ? call.progress ?? "" : "";
   const result = call.content === undefined ? "" : `\n\n${call.content}`;
   showEntry(entry, {
@@ -111,8 +111,10 @@ function showResult(state, run) {
 
 function showLog(events, position) {
   const counted = events.map((event, at) => ({ event, at }));
+  const isLonger = events.length > $("log").children.length;
   keyed($("log"), counted, ({ at }) => at, ({ event }) => {
     const text = summaryOf(event);
     return element("li", {}, text ? `${words(event.type)}: ${text}` : words(event.type));
   }, (item, { at }) => { item.dataset.after = at >= position; });
+  if (isLonger) $("log").scrollTop = $("log").scrollHeight;
 }

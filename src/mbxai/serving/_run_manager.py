@@ -204,7 +204,7 @@ class RunManager:
         Raises:
             SessionNotFoundError: There is no such session.
             InteractionError: An answer does not fit, or came too late.
-            ConfigurationError: An answer brings a credential, and the store does not seal.
+            ConfigurationError: An answer brings a credential, and the store keeps it unsealed.
         """
         await self._agent.for_scope(scope).sessions.answer(agent_id, human_response)
         self._worker.wake()

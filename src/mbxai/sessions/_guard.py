@@ -28,6 +28,7 @@ class GuardedSessionStore:
         self._store = store
         self.keeps_log: bool = bool(store.keeps_log)
         self.is_sealed: bool = bool(getattr(store, "is_sealed", False))
+        self.is_volatile: bool = bool(getattr(store, "is_volatile", False))
 
     async def load(self, agent_id: str, *, scope: str = "") -> SessionRecord | None:
         """Read a session; see `SessionStore.load`."""

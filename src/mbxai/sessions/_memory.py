@@ -52,6 +52,7 @@ class InMemorySessionStore:
     """Keeps sessions as JSON text until the process ends. Safe on several loops and threads."""
 
     keeps_log: bool = True
+    is_volatile: bool = True  # nothing outlives the process, so that nothing need be sealed
 
     def __init__(
         self, *, ttl_seconds: float | None = None, now: Callable[[], float] = time.time
