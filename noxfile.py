@@ -4,6 +4,7 @@ A session runs on the Python that runs nox; another one is asked for with `-P`, 
 `python -m nox -s tests -P 3.12`.
 """
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -66,6 +67,18 @@ def browser(session: nox.Session) -> None:
     """Use the inspector in Chromium, which must be on the machine."""
     session.install(EXTRAS, *_group("test"), *_group("browser"))
     session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
+
+
+@nox.session
+def frontends(session: nox.Session) -> None:
+    """Have the clients of front ends drive runs: `@ag-ui/client` and `ai`; needs npm."""
+    session.install(EXTRAS, *_group("test"))
+    folder = Path(session.create_tmp())
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(Path("tests/frontends") / name, folder)
+    session.run("npm", "ci", "--prefix", str(folder), external=True)
+    session.env["MBXAI_FRONTENDS"] = str(folder)
+    session.run("python", "-m", "pytest", "tests/frontends", *session.posargs)
 
 
 @nox.session

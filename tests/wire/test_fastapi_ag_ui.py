@@ -83,6 +83,8 @@ def test_a_run_shows_its_phases_its_plan_its_tools_and_its_answer(
         assert steps[0] == "analyzing_requirement"
         assert {"executing_tasks", "evaluating_goal"} <= set(steps)
         assert {"TOOL_CALL_START", "TOOL_CALL_RESULT", "TEXT_MESSAGE_CONTENT"} <= set(kinds(events))
+        (told,) = (event for event in events if event["type"] == "TOOL_CALL_RESULT")
+        assert told["content"] == "shipped"
         assert events[-1]["outcome"] == {"type": "success"}
         state = state_after(events)
         assert state["state"] == "completed"

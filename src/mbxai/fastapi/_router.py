@@ -13,6 +13,7 @@ from mbxai.fastapi._ag_ui import add_ag_ui
 from mbxai.fastapi._bodies import SessionState
 from mbxai.fastapi._endpoints import Endpoints
 from mbxai.fastapi._route import bounded_route
+from mbxai.fastapi._vercel import add_vercel
 from mbxai.inspector import inspector_page
 from mbxai.serving import RunManager
 from mbxai.sessions import is_id
@@ -64,7 +65,7 @@ def agent_router(
         scope: Says who is asking: a FastAPI dependency that returns the id of a user or tenant, or
             raises. Sessions of others are not found. `anonymous` tells nobody apart.
         responses: Pydantic models that a final response may be asked for as, by their names. The
-            first one is what runs over AG-UI give.
+            first one is what runs for front ends (AG-UI, AI SDK) give.
         prefix: Of all paths.
         max_running: Sessions that run at once in this process, at most.
         max_waiting: Sessions that may wait for a worker, over all processes; one more is a 429.
@@ -116,7 +117,9 @@ def agent_router(
     )
     core = agent.async_client if isinstance(agent, AgentClient) else agent
     _add_routes(router, Endpoints(runs, core, models))
-    add_ag_ui(router, runs, next(iter(models.values())))
+    first = next(iter(models.values()))
+    add_ag_ui(router, runs, first)
+    add_vercel(router, runs, first)
     if inspector:
         router.get("/inspector", include_in_schema=False)(_page)
     return router

@@ -2,11 +2,12 @@
 
 `RunManager` begins runs, takes answers, cancels, and has them run by a worker of this process;
 `Follower` is what happens in one of them; `encode_event` makes server-sent events of it, `AGUIRun`
-those of AG-UI 1.0. `mbxai.fastapi` is built on it, and so can be a service in Starlette, Litestar
-or anything that speaks ASGI.
+those of AG-UI 1.0, `AIUIRun` what `useChat` of Vercel's AI SDK reads. `mbxai.fastapi` is built on
+it, and so can be a service in Starlette, Litestar or anything that speaks ASGI.
 """
 
 from mbxai.serving._ag_ui import AGUIEvent, AGUIRun, encode_ag_ui
+from mbxai.serving._ai_ui import AI_UI_DONE, AI_UI_HEADERS, AIUIChunk, AIUIRun, encode_ai_ui
 from mbxai.serving._follower import RESTS, Follower
 from mbxai.serving._forms import answer_schema
 from mbxai.serving._origins import is_foreign
@@ -22,16 +23,21 @@ from mbxai.serving._sse import (
 )
 
 __all__ = [
+    "AI_UI_DONE",
+    "AI_UI_HEADERS",
     "RESTS",
     "SSE_HEADERS",
     "AGUIEvent",
     "AGUIRun",
+    "AIUIChunk",
+    "AIUIRun",
     "Follower",
     "Problem",
     "RunManager",
     "SessionView",
     "answer_schema",
     "encode_ag_ui",
+    "encode_ai_ui",
     "encode_comment",
     "encode_end",
     "encode_event",

@@ -6,7 +6,7 @@ Source of the shapes: the schema of AG-UI 1.0, https://docs.ag-ui.com.
 """
 
 import json
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from mbxai.agent.events import (
     AgentEvent,
@@ -19,23 +19,12 @@ from mbxai.agent.events import (
 )
 from mbxai.agent.models import AgentFailure, AgentResponse, AgentState, HumanInLoopRequest
 from mbxai.serving._forms import answer_schema
+from mbxai.serving._front_end import CANCELLED, PHASES, json_of, text_of
 
 AGUIEvent: TypeAlias = dict[str, Any]  # Any: JSON of the wire
 """One event on the wire."""
 
 PROTOCOL_VERSION: Final = "1.0"
-CANCELLED: Final = "Cancelled"
-"""The type of the error of a run that was cancelled."""
-
-_PHASES: Final = frozenset(
-    {
-        AgentState.ANALYZING_REQUIREMENT,
-        AgentState.ANALYZING_TOOLS,
-        AgentState.GENERATING_TODO,
-        AgentState.EXECUTING_TASKS,
-        AgentState.EVALUATING_GOAL,
-    }
-)
 
 
 class AGUIRun:
@@ -113,8 +102,8 @@ class AGUIRun:
         if asked := response.human_interaction_requests:
             interrupts = [_interrupt(request) for request in asked]
             return [*last, finished | {"outcome": {"type": "interrupt", "interrupts": interrupts}}]
-        result = _json_of(response.final_response)
-        last += [_changed("/final_response", result), *self._said(_text_of(result))]
+        result = json_of(response.final_response)
+        last += [_changed("/final_response", result), *self._said(text_of(result))]
         return [*last, finished | {"outcome": {"type": "success"}, "result": result}]
 
     def fail(self, message: str, code: str) -> list[AGUIEvent]:
@@ -128,7 +117,7 @@ class AGUIRun:
 
     def _entered(self, state: AgentState) -> list[AGUIEvent]:
         left = self._left()
-        if state not in _PHASES:
+        if state not in PHASES:
             return left
         self._step = state.value
         return [*left, {"type": "STEP_STARTED", "stepName": self._step}]
@@ -174,7 +163,7 @@ def _state_of(response: AgentResponse[Any]) -> dict[str, Any]:
         "state": response.state.value,
         "todo_list": plan.model_dump(mode="json") if plan else None,
         "goal_evaluation": evaluation.model_dump(mode="json") if evaluation else None,
-        "final_response": _json_of(response.final_response),
+        "final_response": json_of(response.final_response),
     }
 
 
@@ -202,16 +191,3 @@ def _interrupt(request: HumanInLoopRequest) -> AGUIEvent:
     if request.expires_at is not None:
         interrupt["expiresAt"] = request.expires_at.isoformat()
     return interrupt
-
-
-def _json_of(value: Any) -> Any:  # Any: a model, JSON, or None
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-
-
-def _text_of(result: Any) -> str:  # Any: JSON
-    """The words of an answer: its only text, else all of it as JSON."""
-    fields = cast("dict[str, Any]", result) if isinstance(result, dict) else {"": result}
-    values = list(fields.values())
-    if len(values) == 1 and isinstance(values[0], str) and values[0]:
-        return values[0]
-    return json.dumps(result, ensure_ascii=False)

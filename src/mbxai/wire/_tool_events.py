@@ -55,7 +55,8 @@ class ToolEnded(ToolEventBase):
 
     Attributes:
         is_error: Whether it failed.
-        content: What the model is told.
+        content: What the model is told; of a long text an agent's event has the first 4,000
+            characters, since all of it is in the conversation.
         seconds: How long it ran.
     """
 

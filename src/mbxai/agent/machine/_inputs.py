@@ -155,12 +155,14 @@ class ToolReturned(_Input):
     Attributes:
         content: The result in words, or what went wrong; without secrets.
         has_run: Whether the content comes from the tool; False where it says why nothing was run.
+        seconds: How long the tool ran.
     """
 
     call_id: str
     content: str
     is_error: bool = False
     has_run: bool = True
+    seconds: float = 0.0
 
 
 class ToolReconciled(_Input):

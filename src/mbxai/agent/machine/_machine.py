@@ -235,7 +235,14 @@ def _tool_returned(work: Work, event: ToolReturned) -> None:
     if call.reconciles:
         recovery.ask_or_tell(work, call)  # it was to say what its last run did, and did not
         return
-    rounds.tool_returned(work, call, event.content, is_error=event.is_error, has_run=event.has_run)
+    rounds.tool_returned(
+        work,
+        call,
+        event.content,
+        is_error=event.is_error,
+        has_run=event.has_run,
+        seconds=event.seconds,
+    )
 
 
 def _tool_asked(work: Work, event: ToolAsked) -> None:

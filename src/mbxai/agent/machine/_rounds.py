@@ -35,6 +35,7 @@ from mbxai.agent.machine._work import Work
 # A message that ended for one of these reasons is not the whole message: nothing in it may run,
 # and what it says is no result.
 _NOT_FINISHED = frozenset({"length", "content_filter", "error"})
+_TOLD_CHARS = 4000  # the log has it, beside the conversation
 
 MAX_QUESTIONS = 20
 """Most questions of a tool in one call; more are a loop."""
@@ -90,7 +91,13 @@ def begin_planned(work: Work, task_id: str, planned: PlannedCall) -> None:
 
 
 def tool_returned(
-    work: Work, call: ToolCall, content: str, *, is_error: bool, has_run: bool = True
+    work: Work,
+    call: ToolCall,
+    content: str,
+    *,
+    is_error: bool,
+    has_run: bool = True,
+    seconds: float = 0.0,
 ) -> None:
     """Take the result of a tool call.
 
@@ -100,10 +107,18 @@ def tool_returned(
         content: The result in words.
         is_error: Whether it tells of a failure.
         has_run: Whether the content comes from the tool.
+        seconds: How long the tool ran.
     """
     work.update(tool_calls=work.snapshot.tool_calls + 1)
     work.emit(
-        ToolEnded(task_id=call.task_id, call_id=call.call_id, name=call.name, is_error=is_error)
+        ToolEnded(
+            task_id=call.task_id,
+            call_id=call.call_id,
+            name=call.name,
+            is_error=is_error,
+            content=content[:_TOLD_CHARS],
+            seconds=seconds,
+        )
     )
     if has_run:
         note_run(work, call, content)

@@ -88,7 +88,10 @@ class ToolCaller:
             return ToolAsked(call_id=call.id, question=question)
         # A user's own client may not have scrubbed.
         return ToolReturned(
-            call_id=call.id, content=scrub(result.content), is_error=result.is_error
+            call_id=call.id,
+            content=scrub(result.content),
+            is_error=result.is_error,
+            seconds=result.seconds,
         )
 
     async def _refusal(self, call: ToolCall, infos: Mapping[str, ToolInfo]) -> str | None:
