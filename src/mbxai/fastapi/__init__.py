@@ -1,4 +1,4 @@
-"""An agent as a service: `agent_router(agent, scope=...)` for a FastAPI application.
+"""Agents and tools as services: `agent_router` and `chat_router` for a FastAPI application.
 
 The extra `fastapi` brings what it takes. The same without FastAPI is `mbxai.serving`.
 """
@@ -12,6 +12,7 @@ from mbxai.fastapi._bodies import (
     SessionState,
     StartRequest,
 )
+from mbxai.fastapi._chat_router import chat_router
 from mbxai.fastapi._router import agent_router, anonymous
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "StartRequest",
     "agent_router",
     "anonymous",
+    "chat_router",
 ]

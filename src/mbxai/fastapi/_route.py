@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, ClassVar
 
 from fastapi import Request, Response
@@ -42,23 +42,50 @@ class BoundedRoute(APIRoute):
 
         async def bounded(request: Request) -> Response:
             if is_foreign(request.method, request.headers, self.trusted_origins):
-                return response_of(_FOREIGN)
+                return self.refused(_FOREIGN)
             body = await _body_of(request, self.max_body_bytes)
             if body is None:
-                return response_of(_TOO_LARGE)
+                return self.refused(_TOO_LARGE)
             if not _is_json(body):
-                return response_of(_NO_JSON)
+                return self.refused(_NO_JSON)
             try:
                 return await handle(Request(request.scope, _replayed(body, request)))
             except RequestValidationError as error:
-                return _invalid(error)
+                return self.invalid(error)
             except MBXAIError as error:
-                problem = problem_of(error)
+                problem = self.problem_of(error)
                 if problem.status >= 500:
                     logger.exception("a request failed: %s", type(error).__name__)
-                return response_of(problem)
+                return self.refused(problem)
 
         return bounded
+
+    def problem_of(self, error: MBXAIError) -> Problem:
+        """Return what a client is told of an error.
+
+        Args:
+            error: What was raised.
+        """
+        return problem_of(error)
+
+    def refused(self, problem: Problem) -> Response:
+        """Return a problem as a response.
+
+        Args:
+            problem: What went wrong.
+        """
+        return response_of(problem)
+
+    def invalid(self, error: RequestValidationError) -> Response:
+        """Say what is wrong with a request, without what was sent.
+
+        Args:
+            error: What FastAPI found.
+        """
+        # It may be a credential, or a page for whoever reads the answer.
+        found = [{"loc": place_of(p), "msg": p["type"]} for p in error.errors()]
+        problem = Problem(422, "invalid_request", "The request is not as it should be.")
+        return response_of(problem, errors=found)
 
 
 def bounded_route(max_body_bytes: int, trusted_origins: Iterable[str]) -> type[BoundedRoute]:
@@ -87,20 +114,14 @@ def response_of(problem: Problem, **more: object) -> JSONResponse:
     )
 
 
-def _invalid(error: RequestValidationError) -> JSONResponse:
-    # Without what was sent: it may be a credential, or a page for whoever reads the answer.
-    found = [
-        {"loc": _place(problem["loc"], problem["type"]), "msg": problem["type"]}
-        for problem in error.errors()
-    ]
-    problem = Problem(422, "invalid_request", "The request is not as it should be.")
-    return response_of(problem, errors=found)
+def place_of(found: Mapping[str, Any]) -> list[str]:  # Any: what pydantic says of an error
+    """Return where something is wrong; what nobody knows is not named.
 
-
-def _place(steps: tuple[int | str, ...], kind: str) -> list[str]:
-    """Return where something is wrong; what nobody knows is not named."""
-    known = steps[:-1] if kind == "extra_forbidden" else steps
-    return [str(step) for step in known]
+    Args:
+        found: One of pydantic's errors.
+    """
+    steps = found["loc"][:-1] if found["type"] == "extra_forbidden" else found["loc"]
+    return [str(step) for step in steps]
 
 
 def _is_json(body: bytes) -> bool:

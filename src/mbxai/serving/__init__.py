@@ -8,6 +8,15 @@ it, and so can be a service in Starlette, Litestar or anything that speaks ASGI.
 
 from mbxai.serving._ag_ui import AGUIEvent, AGUIRun, encode_ag_ui
 from mbxai.serving._ai_ui import AI_UI_DONE, AI_UI_HEADERS, AIUIChunk, AIUIRun, encode_ai_ui
+from mbxai.serving._chat_completions import (
+    CHAT_DONE,
+    NEEDS_APPROVAL,
+    ChatChunks,
+    chat_error,
+    chat_problem_of,
+    completion_of,
+    encode_chat,
+)
 from mbxai.serving._follower import RESTS, Follower
 from mbxai.serving._forms import answer_schema
 from mbxai.serving._origins import is_foreign
@@ -25,19 +34,26 @@ from mbxai.serving._sse import (
 __all__ = [
     "AI_UI_DONE",
     "AI_UI_HEADERS",
+    "CHAT_DONE",
+    "NEEDS_APPROVAL",
     "RESTS",
     "SSE_HEADERS",
     "AGUIEvent",
     "AGUIRun",
     "AIUIChunk",
     "AIUIRun",
+    "ChatChunks",
     "Follower",
     "Problem",
     "RunManager",
     "SessionView",
     "answer_schema",
+    "chat_error",
+    "chat_problem_of",
+    "completion_of",
     "encode_ag_ui",
     "encode_ai_ui",
+    "encode_chat",
     "encode_comment",
     "encode_end",
     "encode_event",
