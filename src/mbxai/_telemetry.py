@@ -5,6 +5,7 @@ in the environment; so whoever does not trace pays for one look into a dictionar
 """
 
 import os
+import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ Kind: TypeAlias = Literal["internal", "client"]
 
 _LIBRARY: Final = "opentelemetry.trace"
 _PROVIDER: Final = "OTEL_PYTHON_TRACER_PROVIDER"
+_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])")
 
 
 class Span:
@@ -108,27 +110,71 @@ NOTHING: Final = Span()
 """The span that records nothing."""
 
 
-def begun(name: str, attributes: Mapping[str, Value], *, kind: Kind = "internal") -> Span:
+def begun(
+    name: str, attributes: Mapping[str, Value], *, kind: Kind = "internal", traceparent: str = ""
+) -> Span:
     """Begin a span inside of the one that is current.
 
     Args:
         name: What is done.
         attributes: What is known of it.
         kind: Where it is done.
+        traceparent: What `current_traceparent()` was where this was asked for, maybe in another
+            process. The span is inside of it where none is current here, else it has a link to it.
 
     Returns:
         The span; `NOTHING` where nobody traces.
     """
-    if _LIBRARY not in sys.modules and not os.environ.get(_PROVIDER):
+    tracer = _tracer()
+    if tracer is None:
         return NOTHING
+    return _begun(tracer, name, attributes, kind, parent=None, traceparent=traceparent)
+
+
+def current_traceparent() -> str:
+    """Return the current span for whoever goes on elsewhere: a W3C `traceparent`, or nothing.
+
+    It names a trace and a span and holds nothing else; `tracestate` and baggage stay where they
+    are. Source of the shape: https://www.w3.org/TR/trace-context/.
+    """
+    if _tracer() is None:
+        return ""
+    from opentelemetry import trace  # optional
+
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return ""
+    span_id, trace_id = f"{context.span_id:016x}", f"{context.trace_id:032x}"
+    return f"00-{trace_id}-{span_id}-{context.trace_flags & 1:02x}"
+
+
+def _tracer() -> "trace.Tracer | None":
+    if _LIBRARY not in sys.modules and not os.environ.get(_PROVIDER):
+        return None
     try:
         from opentelemetry import trace  # optional
     except ImportError:
-        return NOTHING
+        return None
     # Until the application sets a provider, the library's own stands in and records nothing.
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        return NOTHING
-    return _begun(trace.get_tracer("mbxai", __version__), name, attributes, kind, parent=None)
+        return None
+    return trace.get_tracer("mbxai", __version__)
+
+
+def _context_of(text: str) -> "trace.SpanContext | None":
+    """Read what `current_traceparent()` gave; whatever else came from a store is none."""
+    from opentelemetry import trace  # optional
+
+    found = _TRACEPARENT.fullmatch(text)
+    if found is None:
+        return None
+    context = trace.SpanContext(
+        trace_id=int(found[1], 16),
+        span_id=int(found[2], 16),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(int(found[3], 16)),
+    )
+    return context if context.is_valid else None
 
 
 def _begun(
@@ -138,13 +184,21 @@ def _begun(
     kind: Kind,
     *,
     parent: "trace.Span | None",
+    traceparent: str = "",
 ) -> Span:
     from opentelemetry import trace  # optional
 
+    links: list[trace.Link] = []
+    if (found := _context_of(traceparent)) is not None:
+        if trace.get_current_span().get_span_context().is_valid:
+            links.append(trace.Link(found))
+        else:
+            parent = trace.NonRecordingSpan(found)
     span = tracer.start_span(
         name,
         context=None if parent is None else trace.set_span_in_context(parent),
         kind=trace.SpanKind.CLIENT if kind == "client" else trace.SpanKind.INTERNAL,
         attributes=attributes,
+        links=links,
     )
     return Span(tracer, span)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -168,7 +168,7 @@ async def submit(
     key, given_id = options.get("request_key"), options.get("agent_id")
     new_id = new_agent_id() if key is None else id_of_request(key, setup.means.scope)
     agent_id = given_id or new_id
-    terms = _terms(setup, final_type, options, None)
+    terms = replace(_terms(setup, final_type, options, None), is_traced=False)
     try:
         async with _held(setup, agent_id, terms) as held:
             snapshot = held.driver.snapshot
@@ -255,7 +255,8 @@ async def settle(setup: AgentSetup, agent_id: str) -> None:
     Raises:
         SessionError: Another worker runs it, or it cannot be stored.
     """
-    async with _held(setup, agent_id, _terms(setup, None, {}, None)) as held:
+    terms = replace(_terms(setup, None, {}, None), is_traced=False)
+    async with _held(setup, agent_id, terms) as held:
         await held.driver.take_answers()
 
 

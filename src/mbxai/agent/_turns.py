@@ -9,6 +9,7 @@ from uuid import uuid4
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
+import mbxai._telemetry as telemetry
 import mbxai.agent._people as people
 import mbxai.agent.machine._human_tools as human_tools
 from mbxai.agent._events import AgentEvent
@@ -315,6 +316,7 @@ def _turn(
             ),
             tools=None if limited is None else tuple(dict.fromkeys(limited)),
             limits=limits_with(defaults.limits, limit_options(options)),
+            traceparent=telemetry.current_traceparent(),
         )
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from support.agent_scripts import Story, client_of, planned
 
+import mbxai._telemetry as telemetry
 from mbxai import (
     AgentClient,
     AgentFailedError,
@@ -427,3 +428,61 @@ def test_a_run_loads_nothing_for_spans_that_nobody_wants(words: tuple[str, ...],
         check=False,
     )
     assert done.stdout.strip() == is_loaded, done.stderr
+
+
+# --- runs that are begun elsewhere ----------------------------------------------------------------
+
+ELSEWHERE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_what_was_asked_for_elsewhere_is_in_its_trace(spans: InMemorySpanExporter) -> None:
+    telemetry.begun("run", {}, traceparent=ELSEWHERE).end()
+    (span,) = named(spans, "run")
+    assert span.parent is not None
+    assert span.parent.is_remote
+    assert f"{span.context.trace_id:032x}" == ELSEWHERE[3:35]
+    assert f"{span.parent.span_id:016x}" == ELSEWHERE[36:52]
+
+
+def test_inside_of_another_span_it_has_a_link_instead(spans: InMemorySpanExporter) -> None:
+    with trace.get_tracer("app").start_as_current_span("here") as here:
+        telemetry.begun("run", {}, traceparent=ELSEWHERE).end()
+        assert telemetry.current_traceparent()[3:35] == f"{here.get_span_context().trace_id:032x}"
+    (span,) = named(spans, "run")
+    assert span.parent == here.get_span_context()
+    (link,) = span.links
+    assert f"{link.context.trace_id:032x}" == ELSEWHERE[3:35]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "",
+        "nonsense",
+        ELSEWHERE[:-1],
+        ELSEWHERE + "0",
+        ELSEWHERE.upper(),
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+    ],
+)
+def test_what_is_no_trace_is_none(spans: InMemorySpanExporter, broken: str) -> None:
+    telemetry.begun("run", {}, traceparent=broken).end()
+    (span,) = named(spans, "run")
+    assert span.parent is None
+    assert span.links == ()
+
+
+async def test_a_turn_that_was_submitted_is_in_the_trace_of_who_did(
+    fake: FakeOpenRouter, spans: InMemorySpanExporter
+) -> None:
+    async with client_of(fake) as client:
+        agent = AsyncAgentClient(client)
+        with trace.get_tracer("app").start_as_current_span("request") as request:
+            agent_id = await agent.submit("Tell it", Story)
+        assert named(spans, "invoke_agent") == []
+        await agent.resume(agent_id)
+    (run,) = named(spans, "invoke_agent")
+    assert run.context.trace_id == request.get_span_context().trace_id
+    assert run.parent is not None
+    assert run.parent.span_id == request.get_span_context().span_id

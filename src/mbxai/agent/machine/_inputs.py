@@ -30,6 +30,7 @@ class TurnStarted(_Input):
         nonce: Random text; the session's first one makes its ids its own.
         request: Digest of the request that began the turn; empty where it had no name.
         definitions: Fingerprints of the tools that may be used, by name; None: not known.
+        traceparent: The span in which it was given, as the W3C has it; empty where nobody traces.
     """
 
     prompt: str
@@ -41,6 +42,7 @@ class TurnStarted(_Input):
     tools: tuple[str, ...] | None = None
     definitions: dict[str, str] | None = None
     limits: Limits = Limits()
+    traceparent: str = ""
 
 
 class Continued(_Input):

@@ -114,6 +114,7 @@ def _turn_started(work: Work, event: TurnStarted) -> None:
         tools=event.tools,
         definitions=event.definitions,
         limits=event.limits,
+        traceparent=event.traceparent,
         conversation_history=(
             *before.conversation_history,
             {"role": "user", "content": event.prompt},

@@ -317,6 +317,7 @@ class AgentSnapshot(Frozen):
         tools: Names of the tools that may be used; None: all.
         definitions: Fingerprints of the tools that the turn goes on with, by name, see
             `_definition`; None: not known.
+        traceparent: The span in which the turn began, as the W3C has it; empty: nobody traced.
         conversation_history: Prompts and final answers of all turns, as messages.
         human_context: What people said in this turn, in words.
         credentials: Handles of what people gave in this session; the values are in a vault.
@@ -357,6 +358,7 @@ class AgentSnapshot(Frozen):
     tools: tuple[str, ...] | None = None
     definitions: dict[str, str] | None = None
     limits: Limits = Limits()
+    traceparent: str = ""
     conversation_history: tuple[dict[str, str], ...] = ()
     requirement_analysis: RequirementAnalysis | None = None
     tool_analysis: ToolAnalysis | None = None

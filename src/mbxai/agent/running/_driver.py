@@ -104,6 +104,7 @@ class RunTerms:
         run_budget: Bounds of this run.
         observe: Gets each event; None if nobody watches.
         read_answers: Understands what people posted to the inbox.
+        is_traced: Whether there is a span of it.
     """
 
     owner: str
@@ -112,6 +113,7 @@ class RunTerms:
     run_budget: Budget
     observe: Observer | None
     read_answers: AnswerReader
+    is_traced: bool = True
 
 
 class Driver:
@@ -135,7 +137,7 @@ class Driver:
         """
         self.snapshot = snapshot
         self.exhausted: Reached | None = None
-        self.trace = RunTrace(snapshot, means.port)
+        self.trace = RunTrace(snapshot, means.port, is_traced=terms.is_traced)
         self._journal = journal
         self._dump = StateDump()
         self._saved = snapshot

@@ -35,16 +35,23 @@ _OWN_CLIENTS: Final = "mbxai.openrouter"
 class RunTrace:
     """The spans of one run."""
 
-    def __init__(self, snapshot: AgentSnapshot, port: ClientPort) -> None:
-        """Begin the span of the run inside of the caller's.
+    def __init__(
+        self, snapshot: AgentSnapshot, port: ClientPort, *, is_traced: bool = True
+    ) -> None:
+        """Begin the span of the run inside of the caller's, or of whoever began the turn.
 
         Args:
             snapshot: The session as the run finds it.
             port: The client that the run uses.
+            is_traced: Whether it is a run; what only changes a stored session has no span.
         """
         self._common: dict[str, Value] = {"gen_ai.conversation.id": snapshot.agent_id}
         attributes = {"gen_ai.operation.name": "invoke_agent", **self._common}
-        self.run = telemetry.begun("invoke_agent", attributes)
+        self.run = (
+            telemetry.begun("invoke_agent", attributes, traceparent=snapshot.traceparent)
+            if is_traced
+            else NOTHING
+        )
         self._model = port.model
         is_own = type(port.model_client).__module__.startswith(_OWN_CLIENTS)
         self._provider = "openrouter" if is_own else ""
