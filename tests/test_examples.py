@@ -3,7 +3,6 @@
 A new file needs an entry here: what it prints, or the test that has it.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -15,7 +14,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import redis
 from support import seed, services
@@ -48,7 +46,9 @@ PRINTED_TWICE = {
 OWN_TEST = {
     "custom_model.py",
     "errors.py",
-    "fastapi_shop/agent_service.py",
+    "fastapi_shop/agent_service.py",  # all four: tests/integration/test_fastapi_shop.py
+    "fastapi_shop/shop_agent.py",
+    "fastapi_shop/shop_service.py",
     "fastapi_shop/ui_service.py",
     "local_model.py",
     "people_in_the_loop.py",
@@ -274,57 +274,6 @@ def test_local_model_answers_in_words_and_typed(fake: FakeOpenRouter) -> None:
     assert "says: " in printed
     assert "A pet: name=" in printed
     assert not fake.requests()
-
-
-@pytest.mark.slow
-def test_shop_services_bring_the_order_and_keep_the_password(
-    fake: FakeOpenRouter, tmp_path: Path
-) -> None:
-    with contextlib.ExitStack() as running:
-        agent = running.enter_context(
-            seed.served(
-                tmp_path / "agent",
-                _serving("agent_service", 8001),
-                {**fake.env(), "PYTHONWARNINGS": "error"},
-                port=8001,
-            )
-        )
-        ui = running.enter_context(
-            seed.served(
-                tmp_path / "ui",
-                _serving("ui_service", 8000),
-                {"AGENT_URL": f"http://{agent}:8001", "PYTHONWARNINGS": "error"},
-                port=8000,
-            )
-        )
-        user = running.enter_context(httpx.Client(base_url=f"http://{ui}:8000", timeout=20))
-
-        form = user.post("/chat", json={"message": "Give me my last order"}).json()
-        assert form["type"] == "credentials_form"
-        assert form["shop_url"] == "https://shop.example.com"
-
-        names = {name: form[name] for name in ("session_id", "interaction_id")}
-        login = {**names, "username": "demo", "password": "demo123"}
-        order = user.post("/credentials", json=login).json()
-        assert order == {
-            "type": "order_result",
-            "message": "Your last order: #ORD-2024-002 from 2024-01-20 (ID: ord_002)",
-        }
-
-        stranger = user.post("/credentials", json={**login, "interaction_id": "unknown"})
-        assert stranger.status_code == 502
-
-    assert "demo123" not in bodies(fake)
-    logs = [(tmp_path / name / "service.log").read_text() for name in ("agent", "ui")]
-    assert all("HTTP/1.1" in log and "demo123" not in log for log in logs)
-    assert not any("Traceback" in log for log in logs)
-    assert '"POST /agent HTTP/1.1" 409' in logs[0]  # the agent says that it knows no such request
-
-
-def _serving(module: str, port: int) -> str:
-    folder = str(EXAMPLES / "fastapi_shop")
-    options = f"app_dir={folder!r}, port={port}, log_level='debug'"
-    return f"import sys, uvicorn\nuvicorn.run('{module}:app', host=sys.argv[1], {options})\n"
 
 
 def _read_until(terminal: int, text: bytes) -> bytes:

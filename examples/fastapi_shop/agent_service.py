@@ -1,99 +1,55 @@
-"""The agent service of a pair: an agent that finds orders in a shop, behind one endpoint.
+"""The agent service of the pair: what `agent_router` makes of the agent, for the UI service.
 
-    pip install "mbxai[fastapi]" httpx uvicorn
-    export OPENROUTER_API_KEY=...
-    uvicorn --app-dir examples/fastapi_shop agent_service:app --port 8001
-    uvicorn --app-dir examples/fastapi_shop ui_service:app --port 8000
+    pip install "mbxai[cli,fastapi,redis]" uvicorn
+    cd examples/fastapi_shop
+    export OPENROUTER_API_KEY=... REDIS_URL=redis://127.0.0.1:6379/0
+    export MBXAI_SESSION_KEY=$(python -c "import mbxai.sessions as s; print(s.KeyRing.generate())")
+    export SERVICE_TOKEN=$(python -c "import secrets; print(secrets.token_urlsafe())")
 
-    curl 127.0.0.1:8000/chat --json '{"message": "Give me my last order"}'
-    curl 127.0.0.1:8000/credentials --json '{"username": "demo", "password": "demo123",
-        "session_id": "...", "interaction_id": "..."}'
+    uvicorn shop_service:app --port 8002 &
+    uvicorn agent_service:app --port 8001 &
+    mbxai sessions work shop_agent:agent &
+    mbxai sessions work shop_agent:agent &
+    uvicorn ui_service:app --port 8000 &
 
-1. The user asks; the UI sends the message to this service, whose agent finds that it must log in.
-2. The response rests in `waiting_for_human` with the dialogue `shop_credentials`; the UI shows it.
-3. The UI sends what the user typed as `HumanInLoopResponse(credentials=...)`. The shop's tool gets
-   the values; the model, the logs and the session do not. The run goes on to the order.
+    curl 127.0.0.1:8000/chat --cookie user=ann --json '{"message": "Give me my last order"}'
+    curl 127.0.0.1:8000/sessions/ID --cookie user=ann
+    curl 127.0.0.1:8000/sessions/ID/credentials --cookie user=ann --json '{
+        "interaction_id": "...", "username": "demo", "password": "demo123"}'
+
+1. The user asks; the UI begins a session here, and one of the two workers runs it.
+2. The agent finds that it must log in, and the session rests; the UI shows the dialogue.
+3. What the user types goes to the shop's tool, in whichever worker goes on. The model, the logs and
+   the events never hold it. A worker that is killed loses nothing.
 """
 
+import hmac
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from fastapi import FastAPI, Header, HTTPException
+from shop_agent import Order, agent, openrouter
 
-from mbxai import (
-    AgentResponse,
-    AsyncAgentClient,
-    AsyncOpenRouterClient,
-    AsyncToolClient,
-    DialogOption,
-    HumanInLoopResponse,
-    InteractionError,
-    MBXAIError,
-    Secret,
-    SessionBusyError,
-)
+from mbxai.fastapi import agent_router
 
-SHOP_URL = os.environ.get("SHOP_URL", "https://shop.example.com")
-LOGIN = DialogOption(
-    id="shop_credentials",
-    title="Shop Credentials",
-    description="Provide shop login credentials",
-    parameters={"shop_url": SHOP_URL},
-)
+SERVICE_TOKEN = os.environ["SERVICE_TOKEN"]
 
 
-class Order(BaseModel):
-    """An order of the shop."""
-
-    id: str = Field(description="Order ID")
-    order_number: str = Field(description="Order number")
-    date: str = Field(description="Order date")
-
-
-class AgentRequest(BaseModel):
-    """A prompt that starts a session, or answers with which one goes on."""
-
-    prompt: str = ""
-    agent_id: str | None = None
-    answers: list[HumanInLoopResponse] = []
-
-
-def list_orders_from_shop(username: Secret, password: Secret) -> list[Order]:
-    """List the user's orders in the shop, oldest first."""
-    if (username.reveal(), password.reveal()) != ("demo", "demo123"):
-        raise PermissionError(f"{SHOP_URL} refused the login")
-    return [
-        Order(id="ord_001", order_number="ORD-2024-001", date="2024-01-15"),
-        Order(id="ord_002", order_number="ORD-2024-002", date="2024-01-20"),
-    ]
+def user(x_service_token: Annotated[str, Header()], x_user: Annotated[str, Header()]) -> str:
+    """Believe the UI service, and nobody else, who its user is."""
+    if not hmac.compare_digest(x_service_token.encode(), SERVICE_TOKEN.encode()):
+        raise HTTPException(403)
+    return x_user
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    async with (
-        AsyncOpenRouterClient(model="openai/gpt-4.1") as openrouter,
-        AsyncToolClient(openrouter) as tools,
-    ):
-        tools.tool(effect="read")(list_orders_from_shop)
-        app.state.agent = AsyncAgentClient(tools, human_in_loop=True, dialog_options=[LOGIN])
+async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+    async with openrouter, agent:
         yield
 
 
 app = FastAPI(lifespan=lifespan)
-
-
-@app.post("/agent")
-async def run(request: AgentRequest) -> AgentResponse:
-    agent: AsyncAgentClient = app.state.agent
-    return await agent.agent(
-        request.prompt, Order, agent_id=request.agent_id, human_response=request.answers
-    )
-
-
-@app.exception_handler(MBXAIError)
-async def failed(_: Request, error: MBXAIError) -> JSONResponse:
-    is_conflict = isinstance(error, (InteractionError, SessionBusyError))
-    return JSONResponse({"detail": str(error)}, status_code=409 if is_conflict else 502)
+# Requests are taken here, runs are the workers': each can be restarted without the other.
+app.include_router(agent_router(agent, scope=user, responses=[Order], works=False))

@@ -1,24 +1,25 @@
-"""The UI service of a pair: talks to the user, shows the login form, and asks the agent service.
+"""The UI service of the pair: talks to the user, shows the login form, and asks the agent service.
 
-    uvicorn --app-dir examples/fastapi_shop ui_service:app --port 8000
+    uvicorn ui_service:app --port 8000
 
-agent_service.py says how the two work together. AGENT_URL is where the agent service is,
-http://127.0.0.1:8001 unless set. This service keeps nothing: the form carries what names the
-session, and a password is only passed on.
+agent_service.py says how all work together. AGENT_URL is where the agent service is,
+http://127.0.0.1:8001 unless set. This service keeps nothing, and a password is only passed on.
 """
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import httpx
-from fastapi import FastAPI, HTTPException
+from fastapi import Cookie, Depends, FastAPI, Header, HTTPException
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, SecretStr
 
-from mbxai import AgentResponse
+from mbxai.serving import SSE_HEADERS
 
 AGENT_URL = os.environ.get("AGENT_URL", "http://127.0.0.1:8001")
+SERVICE_TOKEN = os.environ["SERVICE_TOKEN"]
 
 
 class ChatMessage(BaseModel):
@@ -27,35 +28,41 @@ class ChatMessage(BaseModel):
     message: str
 
 
-class CredentialsForm(BaseModel):
-    """A login form to show; what the user types goes to `/credentials`."""
-
-    type: Literal["credentials_form"] = "credentials_form"
-    message: str
-    shop_url: str
-    session_id: str
-    interaction_id: str
-
-
 class Credentials(BaseModel):
-    """The form, filled in."""
+    """The login form, filled in."""
 
-    session_id: str
     interaction_id: str
     username: str
     password: SecretStr
 
 
-class Answer(BaseModel):
-    """A text to show."""
+class Shown(BaseModel):
+    """What the user is to see.
 
-    type: Literal["order_result", "message"]
-    message: str
+    Attributes:
+        interaction_id: What a filled-in form refers to.
+        shop_url: Where the login of the form is for.
+    """
+
+    type: Literal["working", "credentials_form", "question", "order_result", "failed"]
+    session_id: str
+    message: str = ""
+    interaction_id: str = ""
+    shop_url: str = ""
+
+
+def user_of(user: Annotated[str, Cookie()]) -> str:
+    """Say who asks; a real service looks its own login up."""
+    return user
+
+
+User = Annotated[str, Depends(user_of)]
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    async with httpx.AsyncClient(base_url=AGENT_URL, timeout=300.0) as agent:
+    headers = {"X-Service-Token": SERVICE_TOKEN}
+    async with httpx.AsyncClient(base_url=AGENT_URL, headers=headers, timeout=30) as agent:
         app.state.agent = agent
         yield
 
@@ -63,38 +70,86 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.post("/chat")
-async def chat(message: ChatMessage) -> CredentialsForm | Answer:
-    return await ask_agent({"prompt": message.message})
+@app.post("/chat", status_code=202)
+async def chat(user: User, message: ChatMessage) -> Shown:
+    begun = await ask(user, "POST", "", {"prompt": message.message})
+    return Shown(type="working", session_id=begun["agent_id"])
 
 
-@app.post("/credentials")
-async def credentials(form: Credentials) -> CredentialsForm | Answer:
+@app.get("/sessions/{session_id}")
+async def session(user: User, session_id: str) -> Shown:
+    return shown(await ask(user, "GET", f"/{session_id}"))
+
+
+@app.post("/sessions/{session_id}/credentials", status_code=202)
+async def credentials(user: User, session_id: str, form: Credentials) -> Shown:
     answer = {
         "interaction_id": form.interaction_id,
         "response_type": "dialog_option",
         "dialog_option_id": "shop_credentials",
         "credentials": {"username": form.username, "password": form.password.get_secret_value()},
     }
-    return await ask_agent({"agent_id": form.session_id, "answers": [answer]})
+    return shown(await ask(user, "POST", f"/{session_id}/responses", answer))
 
 
-async def ask_agent(request: dict[str, object]) -> CredentialsForm | Answer:
+@app.get("/sessions/{session_id}/events")
+async def events(
+    user: User, session_id: str, last_event_id: Annotated[str, Header()] = ""
+) -> StreamingResponse:
+    """Pass on what happens, for a browser's EventSource."""
+    client: httpx.AsyncClient = app.state.agent
+    headers = {"X-User": user, "Last-Event-ID": last_event_id}
+    path = f"/agent/sessions/{session_id}/events"
+    request = client.build_request("GET", path, headers=headers, timeout=None)
+    try:
+        answer = await client.send(request, stream=True)
+    except httpx.HTTPError as error:
+        raise HTTPException(502, "The agent cannot be reached.") from error
+
+    async def passed_on() -> AsyncGenerator[bytes]:
+        try:
+            async for piece in answer.aiter_bytes():
+                yield piece
+        except httpx.HTTPError:
+            pass  # the browser comes back, and goes on after the last event that it has
+        finally:
+            await answer.aclose()
+
+    return StreamingResponse(passed_on(), answer.status_code, SSE_HEADERS)
+
+
+# Any: the JSON of the agent service, which its OpenAPI document describes.
+async def ask(user: str, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
     client: httpx.AsyncClient = app.state.agent
     try:
-        reply = (await client.post("/agent", json=request)).raise_for_status()
+        answer = await client.request(
+            method, f"/agent/sessions{path}", json=body, headers={"X-User": user}
+        )
     except httpx.HTTPError as error:
-        raise HTTPException(502, "The agent could not go on.") from error
-    response = AgentResponse.model_validate_json(reply.content)
-    if not (asked := response.human_interaction_request):
-        order = response.final_response
+        raise HTTPException(502, "The agent cannot be reached.") from error
+    if answer.status_code in (404, 409, 422, 429):
+        raise HTTPException(answer.status_code, answer.json()["title"])
+    if answer.is_error:
+        raise HTTPException(502, "The agent could not go on.")
+    return answer.json()
+
+
+def shown(state: dict[str, Any]) -> Shown:  # Any: as above
+    session_id, order = state["agent_id"], state["final_response"]
+    if state["interactions"]:
+        asked = state["interactions"][0]
+        if not asked["dialog_options"]:
+            return Shown(type="question", session_id=session_id, message=asked["prompt"])
+        return Shown(
+            type="credentials_form",
+            session_id=session_id,
+            message="Please provide your shop credentials",
+            interaction_id=asked["id"],
+            shop_url=asked["dialog_options"][0]["parameters"]["shop_url"],
+        )
+    if order is not None:
         text = f"Your last order: #{order['order_number']} from {order['date']} (ID: {order['id']})"
-        return Answer(type="order_result", message=text)
-    if not asked.dialog_options:
-        return Answer(type="message", message=asked.prompt)
-    return CredentialsForm(
-        message="Please provide your shop credentials",
-        shop_url=asked.dialog_options[0].parameters["shop_url"],
-        session_id=response.agent_id,
-        interaction_id=asked.id,
-    )
+        return Shown(type="order_result", session_id=session_id, message=text)
+    if state["error"] is not None:
+        return Shown(type="failed", session_id=session_id, message="The order cannot be found.")
+    return Shown(type="working", session_id=session_id)
