@@ -46,10 +46,6 @@ PRINTED_TWICE = {
 OWN_TEST = {
     "custom_model.py",
     "errors.py",
-    "fastapi_shop/agent_service.py",  # all four: tests/integration/test_fastapi_shop.py
-    "fastapi_shop/shop_agent.py",
-    "fastapi_shop/shop_service.py",
-    "fastapi_shop/ui_service.py",
     "local_model.py",
     "people_in_the_loop.py",
     "sessions_redis.py",
@@ -60,6 +56,11 @@ OWN_TEST = {
 
 ELSEWHERE = {
     "demo.py": "noxfile.py",
+    "fastapi_shop/agent_service.py": "tests/integration/test_fastapi_shop.py",
+    "fastapi_shop/shop_agent.py": "tests/integration/test_fastapi_shop.py",
+    "fastapi_shop/shop_service.py": "tests/integration/test_fastapi_shop.py",
+    "fastapi_shop/ui_forms.py": "tests/integration/test_fastapi_shop.py",
+    "fastapi_shop/ui_service.py": "tests/integration/test_fastapi_shop.py",
     "mcp_server.py": "tests/integration/test_mcp_example.py",
     "quickstart.ipynb": "tests/integration/test_notebook_quickstart.py",
     "worker.py": "tests/integration/test_agent_workers_example.py",

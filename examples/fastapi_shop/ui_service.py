@@ -9,12 +9,12 @@ http://127.0.0.1:8001 unless set. This service keeps nothing, and a password is 
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import httpx
-from fastapi import Cookie, Depends, FastAPI, Header, HTTPException
+from fastapi import Cookie, FastAPI, Header, HTTPException
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, SecretStr
+from ui_forms import ChatMessage, Credentials, Shown, shown
 
 from mbxai.serving import SSE_HEADERS
 
@@ -22,41 +22,7 @@ AGENT_URL = os.environ.get("AGENT_URL", "http://127.0.0.1:8001")
 SERVICE_TOKEN = os.environ["SERVICE_TOKEN"]
 
 
-class ChatMessage(BaseModel):
-    """What the user says."""
-
-    message: str
-
-
-class Credentials(BaseModel):
-    """The login form, filled in."""
-
-    interaction_id: str
-    username: str
-    password: SecretStr
-
-
-class Shown(BaseModel):
-    """What the user is to see.
-
-    Attributes:
-        interaction_id: What a filled-in form refers to.
-        shop_url: Where the login of the form is for.
-    """
-
-    type: Literal["working", "credentials_form", "question", "order_result", "failed"]
-    session_id: str
-    message: str = ""
-    interaction_id: str = ""
-    shop_url: str = ""
-
-
-def user_of(user: Annotated[str, Cookie()]) -> str:
-    """Say who asks; a real service looks its own login up."""
-    return user
-
-
-User = Annotated[str, Depends(user_of)]
+User = Annotated[str, Cookie(alias="user")]  # a real service looks its own login up
 
 
 @asynccontextmanager
@@ -132,24 +98,3 @@ async def ask(user: str, method: str, path: str, body: Mapping[str, object] | No
     if answer.is_error:
         raise HTTPException(502, "The agent could not go on.")
     return answer.json()
-
-
-def shown(state: dict[str, Any]) -> Shown:  # Any: as above
-    session_id, order = state["agent_id"], state["final_response"]
-    if state["interactions"]:
-        asked = state["interactions"][0]
-        if not asked["dialog_options"]:
-            return Shown(type="question", session_id=session_id, message=asked["prompt"])
-        return Shown(
-            type="credentials_form",
-            session_id=session_id,
-            message="Please provide your shop credentials",
-            interaction_id=asked["id"],
-            shop_url=asked["dialog_options"][0]["parameters"]["shop_url"],
-        )
-    if order is not None:
-        text = f"Your last order: #{order['order_number']} from {order['date']} (ID: {order['id']})"
-        return Shown(type="order_result", session_id=session_id, message=text)
-    if state["error"] is not None:
-        return Shown(type="failed", session_id=session_id, message="The order cannot be found.")
-    return Shown(type="working", session_id=session_id)

@@ -1,4 +1,4 @@
-"""The example pair as processes: a UI, an agent service, two workers, a shop, and Redis."""
+"""The example pair as processes: a UI (and its ui_forms), a service, workers, a shop, and Redis."""
 
 import os
 import signal
@@ -70,8 +70,9 @@ class Pair:
         self.shop, self.agent, ui = (services.free_port() for _ in range(3))
         env["SHOP_URL"] = f"http://127.0.0.1:{self.shop}"
         env["AGENT_URL"] = f"http://127.0.0.1:{self.agent}"
-        for module, port in (("shop", self.shop), ("agent", self.agent), ("ui", ui)):
-            self.run(module, "uvicorn", f"{module}_service:app", "--port", str(port))
+        services_at = {"shop_service": self.shop, "agent_service": self.agent, "ui_service": ui}
+        for module, port in services_at.items():
+            self.run(module, "uvicorn", f"{module}:app", "--port", str(port))
         self.workers = [self.work(number) for number in (1, 2)]
         self.user = stack.enter_context(
             httpx.Client(base_url=f"http://127.0.0.1:{ui}", cookies={"user": "ann"}, timeout=20)
