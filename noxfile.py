@@ -82,6 +82,13 @@ def frontends(session: nox.Session) -> None:
 
 
 @nox.session
+def openapi(session: nox.Session) -> None:
+    """Try a service with requests made of its OpenAPI document; takes two minutes."""
+    session.install(EXTRAS, *_group("test"), *_group("openapi"))
+    session.run("python", "-m", "pytest", "tests/openapi", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and layout."""
     session.install(*_group("lint"))

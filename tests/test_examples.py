@@ -63,6 +63,7 @@ ELSEWHERE = {
     "fastapi_shop/ui_service.py": "tests/integration/test_fastapi_shop.py",
     "mcp_server.py": "tests/integration/test_mcp_example.py",
     "quickstart.ipynb": "tests/integration/test_notebook_quickstart.py",
+    "starlette_service.py": "tests/integration/test_starlette_example.py",
     "worker.py": "tests/integration/test_agent_workers_example.py",
 }
 

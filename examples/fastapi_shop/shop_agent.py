@@ -22,6 +22,7 @@ LOGIN = DialogOption(
     title="Shop Credentials",
     description="Provide shop login credentials",
     parameters={"shop_url": SHOP_URL},
+    credentials=["username", "password"],
 )
 
 

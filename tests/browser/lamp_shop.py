@@ -14,7 +14,9 @@ LOGIN = DialogOption(
     title="Log in to the shop",
     description="The agent needs it to find the order.",
     parameters={"shop": "lamps.example.com"},
+    credentials=["username", "password"],
 )
+BADGE = DialogOption(id="badge", title="Show the badge", description="Any will do.")
 
 
 class Receipt(BaseModel):
@@ -64,4 +66,4 @@ def agent() -> AsyncAgentClient:
     tools.register_tool("find_order", "Find an order", find_order, effect="read")
     tools.register_tool("ship", "Ship an order", ship)
     store = SealedSessionStore(SQLiteSessionStore(os.environ["LAMP_SHOP_SESSIONS"]))
-    return AsyncAgentClient(tools, True, [LOGIN], session_handler=store)
+    return AsyncAgentClient(tools, True, [LOGIN, BADGE], session_handler=store)

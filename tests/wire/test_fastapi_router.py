@@ -225,7 +225,7 @@ SECRET = "sk-or-hunter2"
         (b"", 422),
     ],
 )
-def test_bad_bodies_are_refused_and_never_echoed(
+def test_f4_bad_bodies_are_refused_and_never_echoed(
     fake: FakeOpenRouter, tmp_path: Path, body: bytes, status: int
 ) -> None:
     with served(agent_of(fake, tmp_path), max_body_bytes=65_536 if status == 413 else 300_000) as s:
@@ -237,7 +237,7 @@ def test_bad_bodies_are_refused_and_never_echoed(
         assert s.get("/agent/sessions").json()["sessions"] == []
 
 
-def test_a_body_without_a_length_is_bounded_too(fake: FakeOpenRouter, tmp_path: Path) -> None:
+def test_f4_a_body_without_a_length_is_bounded_too(fake: FakeOpenRouter, tmp_path: Path) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(1000):
             yield b"x" * 1000

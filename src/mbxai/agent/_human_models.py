@@ -36,6 +36,8 @@ class DialogOption(BaseModel):
         id: Name that answers refer to.
         function: Kept for the application; never called, sent or stored.
         parameters: What the dialogue needs; shown to the application, not secret.
+        credentials: Names of what a person is asked for, such as "username" and "password"; user
+            interfaces have a field for each. Empty: an answer may bring any.
         allowed_tools: Names of the tools, also of MCP servers, that may get the credentials of
             this dialogue, in whichever argument the model passes them; no other tool gets them.
             None: tools of one's own, in an argument that has the credential's name.
@@ -48,6 +50,7 @@ class DialogOption(BaseModel):
     parameters: dict[str, Any] = Field(
         default_factory=dict[str, Any]
     )  # Any: the application's own JSON
+    credentials: list[str] = Field(default_factory=list[str])
     allowed_tools: list[str] | None = None
 
 

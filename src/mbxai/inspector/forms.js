@@ -120,18 +120,39 @@ function inputFor(id, name, field) {
   return element("input", { id, type: INPUT_TYPES[field.format] ?? "text", autocomplete: "off" });
 }
 
-// Pairs of a name and a secret; one more pair as soon as the last one is used.
 function credentials(form, interaction, field) {
+  const read = field.properties
+    ? namedCredentials(form, interaction, field)
+    : anyCredentials(form, interaction);
+  form.append(faint("Secrets go to the tools that need them, never to the model."));
+  return read;
+}
+
+function namedCredentials(form, interaction, field) {
+  const wanted = new Set(field.required ?? []);
+  const inputs = Object.keys(field.properties).map((name) => {
+    const id = `${interaction.id}-secret-${name}`;
+    const input = element("input", { id, type: "password", autocomplete: "new-password" });
+    input.required = wanted.has(name);
+    form.append(element("label", { for: id }, words(name)), input);
+    return [name, input];
+  });
+  return () => Object.fromEntries(
+    inputs.filter(([, input]) => input.value).map(([name, input]) => [name, input.value]),
+  );
+}
+
+// Pairs of a name and a secret; one more pair as soon as the last one is used.
+function anyCredentials(form, interaction) {
   const place = element("div");
   const pairs = [];
-  const add = (given = "") => {
+  const add = () => {
     const at = pairs.length;
     const [nameId, valueId] = [`${interaction.id}-name-${at}`, `${interaction.id}-secret-${at}`];
     const name = element("input", { id: nameId, autocomplete: "off", spellcheck: "false" });
     const value = element("input", {
       id: valueId, type: "password", autocomplete: "new-password",
     });
-    name.value = given;
     value.addEventListener("input", () => { if (pairs.at(-1).value === value) add(); });
     pairs.push({ name, value });
     place.append(element(
@@ -140,9 +161,8 @@ function credentials(form, interaction, field) {
       element("div", {}, element("label", { for: valueId }, `Secret ${at + 1}`), value),
     ));
   };
-  Object.keys(field.properties ?? {}).forEach(add);
-  if (pairs.length === 0) add();
-  form.append(place, faint("Secrets go to the tools that need them, never to the model."));
+  add();
+  form.append(place);
   return () => Object.fromEntries(
     pairs.filter(({ name, value }) => name.value && value.value)
       .map(({ name, value }) => [name.value.trim(), value.value]),

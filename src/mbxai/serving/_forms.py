@@ -32,11 +32,7 @@ def answer_schema(request: HumanInLoopRequest) -> dict[str, Any]:  # Any: JSON S
     else:
         ids = [option.id for option in request.dialog_options]
         fields["dialog_option_id"] = {"type": "string", "enum": ids}
-        fields["credentials"] = {
-            "type": "object",
-            "additionalProperties": _SECRET,
-            "writeOnly": True,
-        }
+        fields["credentials"] = _credentials(request)
         wanted = "dialog_option_id"
     return {
         "type": "object",
@@ -44,3 +40,14 @@ def answer_schema(request: HumanInLoopRequest) -> dict[str, Any]:  # Any: JSON S
         "properties": fields,
         "required": ["interaction_id", "response_type", wanted],
     }
+
+
+def _credentials(request: HumanInLoopRequest) -> dict[str, Any]:  # Any: JSON Schema
+    names = dict.fromkeys(name for option in request.dialog_options for name in option.credentials)
+    schema: dict[str, Any] = {"type": "object", "writeOnly": True}
+    if not names:
+        return schema | {"additionalProperties": _SECRET}
+    schema["properties"] = dict.fromkeys(names, _SECRET)
+    if len(request.dialog_options) == 1:
+        schema["required"] = list(names)
+    return schema
