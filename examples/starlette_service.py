@@ -6,8 +6,8 @@
     curl 127.0.0.1:8000/runs -d '{"prompt": "Plan a day in Rome"}'
     curl -N 127.0.0.1:8000/runs/AGENT_ID/events
 
-Needs OPENROUTER_API_KEY. Runs are apart from requests, and go on when a reader leaves; one that comes
-back with Last-Event-ID misses nothing and gets nothing twice.
+Needs OPENROUTER_API_KEY. Runs are apart from requests; who comes back with Last-Event-ID misses
+nothing and gets nothing twice.
 """
 
 from collections.abc import AsyncGenerator
@@ -55,13 +55,12 @@ async def lifespan(_: Starlette) -> AsyncGenerator[None]:
 
 async def start(request: Request) -> JSONResponse:
     goal = Goal.model_validate_json(await request.body())
-    agent_id = await runs.start(goal.prompt, Plan)
-    return JSONResponse({"agent_id": agent_id}, 202)
+    return JSONResponse({"agent_id": await runs.start(goal.prompt, Plan)}, 202)
 
 
 async def state(request: Request) -> JSONResponse:
-    view = await runs.view(request.path_params["agent_id"])
-    return JSONResponse(view.response.model_dump(mode="json"))
+    found = await runs.view(request.path_params["agent_id"])
+    return JSONResponse(found.response.model_dump(mode="json"))
 
 
 async def answer(request: Request) -> JSONResponse:
@@ -86,8 +85,7 @@ async def told(followed: Follower) -> AsyncGenerator[bytes]:
 async def refused(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, MBXAIError):  # what does not fit is not repeated
         return JSONResponse({"title": "The request is not as it should be."}, 422)
-    problem = problem_of(error)
-    return JSONResponse(problem.to_dict(), problem.status)
+    return JSONResponse(problem_of(error).to_dict(), problem_of(error).status)
 
 
 app = Starlette(
