@@ -10,12 +10,15 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI, Header, HTTPException
-from support.agent_worker_shop import Receipt, Shop
+from support.agent_worker_shop import Receipt, Shop, plan
 
-from mbxai import AsyncAgentClient, AsyncOpenRouterClient, AsyncToolClient
+from mbxai import AsyncAgentClient, AsyncOpenRouterClient, AsyncToolClient, DialogOption
 from mbxai.fastapi import agent_router
 from mbxai.sessions import InMemorySessionStore, SessionStore
-from mbxai.testing import FakeOpenRouter
+from mbxai.testing import Auto, FakeOpenRouter, Match, Reply
+
+SECRET = "pw-canary-3e99d1"
+LOGIN = DialogOption(id="login", title="Log in", description="To the shop", credentials=["pin"])
 
 
 def user(x_user: str = Header()) -> str:
@@ -40,6 +43,23 @@ def served(agent: AsyncAgentClient, **options: Any) -> Iterator[httpx.Client]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def asking_at_once(fake: FakeOpenRouter) -> AsyncAgentClient:
+    """An agent that asks a question and for a log-in in one breath, and then gets both answers."""
+    dialog = {"dialog_option_id": "login", "reason": "it"}
+    calls = [
+        {"name": "ask_question", "arguments": {"prompt": "Which box?"}},
+        {"name": "open_dialog", "arguments": dialog},
+    ]
+    fake.script(
+        Reply(when=Match(schema="TodoList"), json=plan(tools_needed=[])["TodoList"]),
+        Reply(tool_calls=calls, when=Match(tool="open_dialog")),
+        Reply("It is shipped", when=Match(tool="open_dialog")),
+        Auto(times=None),
+    )
+    client = AsyncOpenRouterClient("sk-or-v1-fake", "fake/model", fake.base_url, max_retries=0)
+    return AsyncAgentClient(client, True, [LOGIN])
 
 
 def agent_of(

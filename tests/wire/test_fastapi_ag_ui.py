@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from ag_ui.core import RunAgentInput
-from support.agent_http import agent_of, served
+from support.agent_http import SECRET, agent_of, asking_at_once, served
 from support.agent_worker_shop import plan
 
 from mbxai.testing import Failure, FakeOpenRouter
@@ -115,6 +115,30 @@ def test_an_interrupt_ends_a_run_and_the_next_one_resumes(
 
         resumed = front.run(resume=[entry | {"payload": {"decision": options[0]}}])
         assert resumed[-1]["outcome"] == {"type": "success"}
+
+
+def test_a_question_and_a_log_in_are_two_interrupts_and_the_secret_is_in_no_stream(
+    tmp_path: Path,
+) -> None:
+    with FakeOpenRouter() as model, served(asking_at_once(model)) as service:
+        front = Front(service, tmp_path)
+        asked = {i["reason"]: i for i in front.run()[-1]["outcome"]["interrupts"]}
+        assert set(asked) == {"question", "dialog_option"}
+        secret = asked["dialog_option"]["responseSchema"]["properties"]["credentials"]
+        assert secret["writeOnly"]
+        login = {"dialog_option_id": "login", "credentials": {"pin": SECRET}}
+        payloads = {"question": {"answer": "the small one"}, "dialog_option": login}
+        entries = [
+            {"interrupt_id": asked[kind]["id"], "status": "resolved", "payload": payload}
+            for kind, payload in payloads.items()
+        ]
+        # One of two is taken, and the other one still asked for.
+        [left] = front.run(resume=entries[:1])[-1]["outcome"]["interrupts"]
+        assert left["reason"] == "dialog_option"
+        assert front.run(resume=entries[1:])[-1]["outcome"] == {"type": "success"}
+        streams = "".join(path.read_text() for path in tmp_path.glob("*.sse"))
+        assert SECRET not in streams
+        assert SECRET not in str([request.body for request in model.requests()])
 
 
 def test_an_interrupt_that_is_cancelled_ends_the_turn(

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.agent_http import agent_of, served
+from support.agent_http import SECRET, agent_of, asking_at_once, served
 from support.agent_worker_shop import plan
 
 from mbxai.testing import Failure, FakeOpenRouter
@@ -98,6 +98,25 @@ def test_a_question_ends_the_message_and_its_answer_begins_the_next(
         found = chunks(service.post(CHAT, json=body(resume=resume)))
         assert found[-1]["finishReason"] == "stop"
         assert of(found, "tool-output-available")
+
+
+def test_a_question_and_a_log_in_are_answered_at_once_and_the_secret_is_in_no_stream() -> None:
+    with FakeOpenRouter() as model, served(asking_at_once(model)) as service:
+        first = service.post(CHAT, json=body())
+        asked = {
+            part["data"]["request"]["interaction_type"]: part["id"]
+            for part in of(chunks(first), "data-interaction")
+        }
+        login = {"dialog_option_id": "login", "credentials": {"pin": SECRET}}
+        payloads = {"question": {"answer": "the small one"}, "dialog_option": login}
+        entries = [
+            {"interruptId": asked[kind], "status": "resolved", "payload": payload}
+            for kind, payload in payloads.items()
+        ]
+        second = service.post(CHAT, json=body(resume=entries))
+        assert chunks(second)[-1]["finishReason"] == "stop"
+        assert SECRET not in first.text + second.text
+        assert SECRET not in str([request.body for request in model.requests()])
 
 
 def test_an_answer_that_is_none_cancels_the_run(asking: FakeOpenRouter, tmp_path: Path) -> None:
