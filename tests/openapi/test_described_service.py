@@ -1,17 +1,14 @@
 """schemathesis on the OpenAPI document of all that a service can offer: no request makes it fail."""
 
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
-from support.agent_http import agent_of
+from support.agent_http import agent_of, listening
 from support.agent_worker_shop import Receipt, plan
 
 from mbxai import AsyncOpenRouterClient, AsyncToolClient
@@ -31,16 +28,8 @@ def url(tmp_path: Path) -> Iterator[str]:
         )
         client = AsyncOpenRouterClient("sk-or-v1-fake", "fake/model", fake.base_url)
         app.include_router(chat_router(AsyncToolClient(client), scope=anonymous))
-        listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-            listener.close()
+        with listening(app) as address:
+            yield address
 
 
 @pytest.mark.timeout(280)

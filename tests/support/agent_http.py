@@ -28,21 +28,29 @@ def user(x_user: str = Header()) -> str:
 
 
 @contextmanager
-def served(agent: AsyncAgentClient, **options: Any) -> Iterator[httpx.Client]:
-    app = FastAPI()
-    app.include_router(agent_router(agent, **{"scope": user, "responses": [Receipt], **options}))
+def listening(app: FastAPI) -> Iterator[str]:
+    """An application, served by uvicorn in a thread; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        with httpx.Client(base_url=url, headers={"X-User": "ann"}, timeout=20) as client:
-            yield client
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+@contextmanager
+def served(agent: AsyncAgentClient, **options: Any) -> Iterator[httpx.Client]:
+    app = FastAPI()
+    app.include_router(agent_router(agent, **{"scope": user, "responses": [Receipt], **options}))
+    with (
+        listening(app) as url,
+        httpx.Client(base_url=url, headers={"X-User": "ann"}, timeout=20) as client,
+    ):
+        yield client
 
 
 def asking_at_once(fake: FakeOpenRouter) -> AsyncAgentClient:

@@ -1,8 +1,6 @@
 """`chat_router`, asked by OpenAI's own client over a socket."""
 
 import json
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +9,9 @@ from typing import Any
 import httpx
 import openai
 import pytest
-import uvicorn
 from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel
+from support.agent_http import listening
 
 from mbxai import AsyncOpenRouterClient, AsyncToolClient, ConfigurationError, ToolClient
 from mbxai.fastapi import anonymous, chat_router
@@ -49,16 +47,8 @@ def tools_of(fake: FakeOpenRouter, **options: Any) -> AsyncToolClient:
 def served(client: object, **options: Any) -> Iterator[str]:
     app = FastAPI()
     app.include_router(chat_router(client, **{"scope": anonymous, **options}))
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    with listening(app) as address:
+        yield f"{address}/v1"
 
 
 @pytest.fixture
