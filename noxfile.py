@@ -49,9 +49,17 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", *session.posargs)
         return
     # As many processes as there are cores, then what measures time.
-    together = ("-m", "not alone", "-n", "auto", "--dist=worksteal")
+    together = ("-m", "not alone and not long", "-n", "auto", "--dist=worksteal")
     session.run("python", "-m", "pytest", *together)
-    session.run("python", "-m", "pytest", "-m", "alone")
+    session.run("python", "-m", "pytest", "-m", "alone and not long")
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """Run the tests that take too long for every change, the further cases of what `tests` has."""
+    session.install(EXTRAS, *_group("test"))
+    session.install(*WEIGHTS)
+    session.run("python", "-m", "pytest", "-m", "long", *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13"])

@@ -39,8 +39,17 @@ def order_of(fake: FakeOpenRouter, database: str, folder: Path, **given: str) ->
     return Order(url=fake.base_url, database=database, folder=str(folder), options=options, **given)
 
 
-@pytest.mark.parametrize("moment", ["charge begun", "charge effect", "charge ended"])
-@pytest.mark.parametrize("who", ["that ran already", "that came later"])
+@pytest.mark.parametrize(
+    ("moment", "who"),
+    [
+        ("charge effect", "that came later"),
+        pytest.param("charge effect", "that ran already", marks=pytest.mark.long),
+        pytest.param("charge begun", "that ran already", marks=pytest.mark.long),
+        pytest.param("charge begun", "that came later", marks=pytest.mark.long),
+        pytest.param("charge ended", "that ran already", marks=pytest.mark.long),
+        pytest.param("charge ended", "that came later", marks=pytest.mark.long),
+    ],
+)
 async def test_a_session_whose_worker_is_killed_in_a_tool_goes_on_in_another_one(
     fake: FakeOpenRouter, database: str, tmp_path: Path, moment: str, who: str
 ) -> None:

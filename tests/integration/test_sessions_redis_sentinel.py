@@ -103,6 +103,7 @@ async def check(store: RedisSessionStore, run: Run) -> None:
     assert taken.version == stored.version  # it was released
 
 
+@pytest.mark.long
 async def test_of_fifty_runs_all_end_properly_and_none_loses_a_save_without_being_told(
     tmp_path: Path,
 ) -> None:
@@ -119,6 +120,7 @@ async def test_of_fifty_runs_all_end_properly_and_none_loses_a_save_without_bein
         await store.aclose()
 
 
+@pytest.mark.long
 async def test_nothing_that_replicas_have_confirmed_is_lost_with_the_master(
     tmp_path: Path,
 ) -> None:

@@ -161,7 +161,7 @@ async def test_sixty_loops_at_once_call_tools_and_end_in_text(model: LocalModel)
         check(desk, client, kept)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_sixty_streamed_loops_at_once_call_tools_and_end_in_text(
     model: LocalModel,
 ) -> None:

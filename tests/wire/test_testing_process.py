@@ -111,7 +111,7 @@ def test_a_dead_server_is_reported() -> None:
             fake.requests()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_does_not_react_is_killed() -> None:
     with FakeOpenRouter() as fake:
         pid = fake.pid
