@@ -2,8 +2,8 @@
 
     python benchmarks/bench_serving.py
 
-The service is a process of its own under uvicorn, with sessions in memory, and its model is the fake
-of `mbxai.testing`. Processor time and memory are those of the service.
+The service is a process of its own under uvicorn with sessions in memory; its model is the fake of
+`mbxai.testing`. Processor time and memory are those of the service.
 """
 
 import asyncio

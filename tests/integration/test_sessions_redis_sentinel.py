@@ -12,6 +12,7 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import redis.asyncio
 from redis.asyncio.sentinel import Sentinel
 from support.redis_groups import Guarded, own_sentinels
