@@ -17,11 +17,12 @@ from mbxai.serving._chat_completions import (
     completion_of,
     encode_chat,
 )
-from mbxai.serving._follower import RESTS, Follower
+from mbxai.serving._follower import Follower
 from mbxai.serving._forms import answer_schema
 from mbxai.serving._origins import is_foreign
 from mbxai.serving._problems import Problem, problem_of
-from mbxai.serving._run_manager import RunManager, SessionView
+from mbxai.serving._run_manager import RunManager
+from mbxai.serving._session_view import RESTS, SessionView
 from mbxai.serving._sse import (
     SSE_HEADERS,
     encode_comment,

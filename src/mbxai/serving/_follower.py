@@ -12,11 +12,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mbxai.agent import AsyncAgentClient
 from mbxai.agent._session_log import SessionLog
 from mbxai.agent.events import AgentEvent, ResponseDelta, StateChanged, ToolProgressed
-from mbxai.agent.models import AgentState
 from mbxai.errors import SessionError, SessionNotFoundError
-
-RESTS: Final = frozenset({AgentState.COMPLETED, AgentState.FAILED})
-"""States in which a turn is over."""
+from mbxai.serving._session_view import RESTS, read_view
 
 _BUFFER: Final = 256
 _WAIT_SECONDS: Final = 15.0
@@ -219,13 +216,8 @@ async def goes_on(agent: AsyncAgentClient, agent_id: str, *, waits: bool) -> boo
     Raises:
         SessionNotFoundError: There is no such session.
     """
-    # First, since an answer that is taken in meanwhile changes the state, too.
-    record = await agent.store.load(agent_id, scope=agent.scope)
-    response = await agent.sessions.get(agent_id)
-    if response.state in RESTS:
-        return False
-    has_post = record is not None and record.answers_posted > record.answers_read
-    return waits or has_post or not response.is_waiting_for_human()
+    view = await read_view(agent, agent_id)
+    return view.response.state not in RESTS and (waits or view.is_running)
 
 
 def _leave(events: MemoryObjectReceiveStream[AgentEvent], scope: anyio.CancelScope) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
@@ -13,7 +12,6 @@ from typing_extensions import TypeVar
 
 from mbxai.agent import (
     AgentClient,
-    AgentResponse,
     AsyncAgentClient,
     AsyncAgentWorker,
     SubmitOptions,
@@ -23,33 +21,16 @@ from mbxai.agent._worker import FailureCallback
 from mbxai.agent.events import AgentEvent
 from mbxai.errors import (
     ConfigurationError,
-    SessionNotFoundError,
     TooManyRunsError,
 )
 from mbxai.serving._exit_signals import on_exit_signal
-from mbxai.serving._follower import RESTS, Follower, Followers
+from mbxai.serving._follower import Follower, Followers
+from mbxai.serving._session_view import SessionView, read_view
 from mbxai.sessions import DueSession
 
 M = TypeVar("M", bound=BaseModel, default=Any)  # Any: whatever a session was given
 
 _RETRY_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionView:
-    """How a session stands.
-
-    Attributes:
-        response: Its state.
-        version: How often it was saved; another state has another version.
-        is_running: Whether its turn goes on without anybody's doing.
-        last_event: Number (`seq`) of its last event.
-    """
-
-    response: AgentResponse[Any]  # Any: whatever the session was given
-    version: int
-    is_running: bool
-    last_event: int
 
 
 class RunManager:
@@ -241,21 +222,7 @@ class RunManager:
         Raises:
             SessionNotFoundError: There is no such session.
         """
-        agent = self._agent.for_scope(scope)
-        # First, so that who asks again with this version does not miss what came between.
-        record = await agent.store.load(agent_id, scope=scope)
-        if record is None:
-            raise SessionNotFoundError("There is no session of this agent_id.", agent_id=agent_id)
-        last_event = (await agent.sessions.info(agent_id))["event_sequence"]
-        response = await agent.sessions.get(agent_id, final_response_structure)
-        rests = response.state in RESTS or response.is_waiting_for_human()
-        has_post = record.answers_posted > record.answers_read
-        return SessionView(
-            response=response,
-            version=record.version,
-            is_running=not rests or has_post,
-            last_event=last_event,
-        )
+        return await read_view(self._agent.for_scope(scope), agent_id, final_response_structure)
 
     async def follow(
         self, agent_id: str, *, scope: str = "", after: int = 0, until_waiting: bool = False
@@ -278,7 +245,7 @@ class RunManager:
         if self._group is None:
             raise ConfigurationError("This RunManager does not run.", hint="Use `async with`.")
         agent = self._agent.for_scope(scope)
-        await agent.sessions.get(agent_id)
+        await read_view(agent, agent_id)
         return self._followers.follow(
             self._group, agent, agent_id, after, until_waiting=until_waiting
         )
