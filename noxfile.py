@@ -120,11 +120,12 @@ def types(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure beside other clients; arguments after `--` go to `benchmarks/run.py`."""
-    session.install(".", *PEERS, "hypothesis>=6.140")
+    session.install(".[fastapi]", *PEERS, "hypothesis>=6.140")
     session.run("python", "benchmarks/run.py", *session.posargs)
     if not session.posargs:
         for script in (
             *("cancellations", "bench_import", "bench_agent", "bench_plans", "bench_mcp"),
+            "bench_serving",
             "tool_schemas",
         ):
             session.run("python", f"benchmarks/{script}.py")
