@@ -84,6 +84,22 @@ def test_the_service_runs_its_tools_and_gives_the_answer(fake: FakeOpenRouter, u
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
+def test_an_answer_goes_back_as_it_came(fake: FakeOpenRouter, url: str) -> None:
+    fake.script(Reply("Hot.", extra={"reasoning": "It is summer."}), *[Reply("As I said.")] * 2)
+    with caller(url) as client:
+        first = client.chat.completions.create(model="default", messages=ASK)
+        said: Any = first.choices[0].message
+        again: Any = {"role": "user", "content": "Say it again"}
+        both = [[*ASK, said, again], [*ASK, said.model_dump(), again]]
+        for messages in both:
+            answer = client.chat.completions.create(model="default", messages=messages)
+            assert answer.choices[0].message.content
+            sent = fake.requests()[-1].json["messages"]
+            assert isinstance(sent, list)
+            assert sent[1]["content"] == "Hot."
+            assert sent[1]["reasoning"] == "It is summer."
+
+
 def test_a_stream_gives_the_same_in_pieces(fake: FakeOpenRouter, url: str) -> None:
     told(fake)
     with caller(url) as client:

@@ -51,9 +51,15 @@ class ChatMessage(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[dict[str, Any]]  # Any: content parts, as the model takes them
+    content: str | list[dict[str, Any]] | None  # Any: content parts, as the model takes them
     name: str | None = None
-    refusal: None = None
+    # What an earlier answer had, which callers send back as they got it.
+    refusal: str | None = None
+    reasoning: str | None = None
+    annotations: list[dict[str, Any]] | None = None  # Any: JSON of the provider
+    audio: None = None
+    function_call: None = None
+    tool_calls: list[None] | None = Field(default=None, max_length=0)
 
 
 class StreamOptions(BaseModel):
@@ -200,7 +206,7 @@ async def _answered(
     client: SupportsChat, model: str | None, request: Request, body: ChatCompletionRequest
 ) -> Response:
     given = body.model_dump(exclude=_OWN_FIELDS, exclude_none=True)
-    messages = [message.model_dump(exclude_none=True) for message in body.messages]
+    messages = [_sent(message) for message in body.messages]
     if body.stream:
         opened = await _unless_left(
             request, lambda: client.chat(messages, model=model, stream=True, **given)
@@ -214,6 +220,11 @@ async def _answered(
     if answer.pending:
         return _refused(NEEDS_APPROVAL)
     return JSONResponse(completion_of(answer, body.model))
+
+
+def _sent(message: ChatMessage) -> dict[str, Any]:  # Any: a message of the wire
+    fields = message.model_dump(exclude={"tool_calls"}, exclude_none=True)
+    return {"content": None} | fields
 
 
 async def _unless_left(request: Request, work: Callable[[], Awaitable[T]]) -> T | None:
