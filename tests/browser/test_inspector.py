@@ -182,6 +182,29 @@ def test_a_log_in_without_names_takes_any(browser: Browser, inspector: Inspector
         expect(form).to_have_count(0)
 
 
+def test_a_finished_session_goes_on_and_another_one_is_chosen(
+    browser: Browser, inspector: Inspector
+) -> None:
+    with opened(browser, inspector.url) as page:
+        for goal in ("Count the lamps", "Count the shades"):
+            page.get_by_label("Goal").fill(goal)
+            page.get_by_label("Final response").select_option("Refund")
+            page.get_by_role("button", name="Start", exact=True).click()
+            expect(page.locator("#session-state")).to_have_text("completed")
+        expect(page.locator("#sessions li")).to_have_count(2)
+        calls = int(page.locator("#usage-total td").nth(1).inner_text())
+        page.get_by_label("A further prompt").fill("Count them again")
+        page.get_by_role("button", name="Go on", exact=True).click()
+        expect(page.locator("#usage-total td").nth(1)).to_have_text(str(2 * calls))
+        expect(page.locator("#session-state")).to_have_text("completed")
+        current = page.locator("#session-id").inner_text()
+        page.locator("#sessions button[aria-current=false]").click()
+        expect(page.locator("#session-id")).not_to_have_text(current)
+        expect(page.locator("#usage-total td").nth(1)).to_have_text(str(calls))
+        page.reload()
+        expect(page.locator("#session-id")).not_to_have_text(current)
+
+
 def test_cancel_and_delete(browser: Browser, inspector: Inspector) -> None:
     with opened(browser, inspector.url) as page:
         page.on("dialog", lambda dialog: dialog.accept())

@@ -432,3 +432,17 @@ def test_a_credential_is_taken_where_sessions_do_not_outlive_the_process(
             assert state["interactions"] == []
             assert secret not in service.get(f"{path}/export").text
             assert secret not in str([request.body for request in model.requests()])
+
+
+def test_the_inspector_is_only_there_if_it_is_asked_for(
+    fake: FakeOpenRouter, tmp_path: Path
+) -> None:
+    with served(agent_of(fake, tmp_path)) as plain:
+        assert plain.get("/agent/inspector").status_code == 404
+    with served(agent_of(fake, tmp_path), inspector=True) as service:
+        page = service.get("/agent/inspector")
+        assert page.status_code == 200
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        assert service.get("/agent/inspector", headers={"X-User": "stranger"}).status_code == 403
+        assert "/agent/inspector" not in service.get("/openapi.json").json()["paths"]

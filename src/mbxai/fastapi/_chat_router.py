@@ -33,6 +33,15 @@ T = TypeVar("T")
 
 _HEARTBEAT_SECONDS = 15.0
 _UNKNOWN_MODEL = Problem(404, "model_not_found", "There is no such model here.")
+_ERRORS: dict[int | str, dict[str, Any]] = {  # Any: parts of an OpenAPI document
+    400: {"description": "Something in the request cannot be honoured."},
+    403: {"description": "A tool wants the approval of a person."},
+    404: {"description": "There is no such model."},
+    413: {"description": "The body is too large."},
+    429: {"description": "The model is asked too often."},
+    502: {"description": "The model cannot be reached."},
+    504: {"description": "The model did not answer in time."},
+}
 _OWN_FIELDS = {"messages", "model", "stream", "stream_options", "n", "tools", "store"}
 
 
@@ -182,7 +191,11 @@ def chat_router(
         raise ConfigurationError("models names no model.")
     route = type("ChatRoute", (ChatRoute,), {"trusted_origins": frozenset(trusted_origins)})
     router = APIRouter(
-        prefix=prefix, tags=["chat"], dependencies=[Depends(scope)], route_class=route
+        prefix=prefix,
+        tags=["chat"],
+        dependencies=[Depends(scope)],
+        route_class=route,
+        responses=_ERRORS,
     )
 
     @router.post("/chat/completions", response_class=JSONResponse)
