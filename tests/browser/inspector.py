@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mbxai.testing import Auto, FakeOpenRouter, Match, Reply
 HERE = Path(__file__).parent
 PASSWORD = "pw-canary-5f1c09e7"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-PARTS = [
+PARTS: list[tuple[Any, ...]] = [
     ("find", "Find the order", [], ["find_order"], 1),
     ("box", "Choose the box", [], [], 1),
     ("ship", "Ship the lamp", ["find", "box"], ["ship"], 5),
@@ -26,12 +26,12 @@ PARTS = [
 ]
 
 
-def plan() -> dict[str, Any]:
-    """Two tasks at once, and two after them."""
+def plan(parts: Sequence[tuple[Any, ...]] = PARTS) -> dict[str, Any]:
+    """Two tasks at once, and two after them; or others."""
     names = ("key", "title", "depends_on", "tools_needed", "estimated_complexity")
     tasks = [
         {**dict(zip(names, (key, title, *rest), strict=True)), "description": f"{title} for Ann"}
-        for key, title, *rest in PARTS
+        for key, title, *rest in parts
     ]
     return {"tasks": tasks, "estimated_total_time": "1 minute"}
 

@@ -185,6 +185,9 @@ def test_a_log_in_without_names_takes_any(browser: Browser, inspector: Inspector
 def test_a_finished_session_goes_on_and_another_one_is_chosen(
     browser: Browser, inspector: Inspector
 ) -> None:
+    counting = plan([("count", "Count", [], [], 1)])
+    turn = [Reply(when=Match(schema="TodoList"), json=counting), said("Count for Ann", "Three")]
+    inspector.fake.script(*turn * 3, Auto(times=None))
     with opened(browser, inspector.url) as page:
         for goal in ("Count the lamps", "Count the shades"):
             page.get_by_label("Goal").fill(goal)
