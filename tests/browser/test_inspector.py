@@ -100,6 +100,7 @@ def test_a_run_is_begun_watched_answered_in_three_ways_reloaded_and_finished(
         expect(page.locator("#graph .edge")).to_have_count(3)
         expect(page.locator("#forms form")).to_have_count(2)
         assert phase(page, "executing_tasks") == "waiting"
+        expect(page.locator("#session-prompt")).to_have_text("Ship the lamp to Ann")
         assert phase(page, "generating_todo") == "done"
         assert faults(page) == []
         shot(page, "inspector-asks")

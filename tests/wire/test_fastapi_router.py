@@ -101,6 +101,7 @@ def test_a_session_is_begun_followed_and_read(service: httpx.Client) -> None:
 
     state = rested(service, agent_id)
     assert (state["state"], state["error"]) == ("completed", None)
+    assert state["prompt"] == START["prompt"]
     assert Receipt.model_validate(state["final_response"])
     assert state["token_summary"]["final_response"]["total_tokens"] > 0
 

@@ -49,6 +49,7 @@ class SessionState(BaseModel, Generic[M]):
 
     Attributes:
         agent_id: The session's id.
+        prompt: What its last turn is to achieve.
         state: The step that it is in.
         is_running: Whether it goes on without anybody's doing.
         version: Grows with every change.
@@ -61,6 +62,7 @@ class SessionState(BaseModel, Generic[M]):
     """
 
     agent_id: str
+    prompt: str
     state: AgentState
     is_running: bool
     version: int

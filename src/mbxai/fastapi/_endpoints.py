@@ -238,6 +238,7 @@ class Endpoints:
         found = view.response
         state = SessionState[Any](
             agent_id=found.agent_id,
+            prompt=view.prompt,
             state=found.state,
             is_running=view.is_running,
             version=view.version,

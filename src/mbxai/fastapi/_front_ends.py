@@ -59,7 +59,9 @@ class Thread:
         except SessionNotFoundError:
             state = AgentState.ANALYZING_REQUIREMENT
             response = AgentResponse[Any](agent_id=self.agent_id, state=state)
-            return SessionView(response=response, version=0, is_running=False, last_event=0)
+            return SessionView(
+                response=response, prompt="", version=0, is_running=False, last_event=0
+            )
 
     async def begin(self, prompt: str, request_key: str | None) -> None:
         """Begin the session, or a further turn of it.

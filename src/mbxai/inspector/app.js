@@ -27,6 +27,7 @@ function draw() {
 
 function showBar(run, isLive) {
   const isOver = run.state === "completed" || run.state === "failed";
+  write($("session-prompt"), shown.state?.prompt ?? "");
   write($("session-state"), words(run.state || "begun") + (isLive ? "" : " (replay)"));
   $("cancel").hidden = isOver || !isLive;
   $("continue").hidden = !isOver || !isLive;

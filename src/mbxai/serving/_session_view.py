@@ -21,12 +21,14 @@ class SessionView:
 
     Attributes:
         response: Its state.
+        prompt: What its last turn is to achieve.
         version: How often it was saved; another state has another version.
         is_running: Whether its turn goes on without anybody's doing.
         last_event: Number (`seq`) of its last event.
     """
 
     response: AgentResponse[Any]  # Any: whatever the session was given
+    prompt: str
     version: int
     is_running: bool
     last_event: int
@@ -56,6 +58,7 @@ async def read_view(
     has_post = record.answers_posted > record.answers_read
     return SessionView(
         response=response,
+        prompt=snapshot.prompt,
         version=record.version,
         is_running=not rests or has_post,
         last_event=snapshot.event_sequence,
