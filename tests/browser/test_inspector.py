@@ -147,6 +147,7 @@ def keeps_the_secret(inspector: Inspector) -> None:
 def test_dark_narrow_and_by_keyboard_alone(browser: Browser, inspector: Inspector) -> None:
     phone = {"width": 360, "height": 800}
     with opened(browser, inspector.url, viewport=phone, color_scheme="dark") as page:
+        page.evaluate("location.hash = '%'")
         story(inspector.fake)
         page.get_by_label("Goal").focus()
         page.keyboard.type("Ship the lamp to Ann")
@@ -159,6 +160,11 @@ def test_dark_narrow_and_by_keyboard_alone(browser: Browser, inspector: Inspecto
         shot(page, "inspector-narrow-dark")
         page.locator("#forms textarea").focus()
         page.keyboard.type("small")
+        page.locator("#position").fill("3")
+        expect(page.locator("#asked")).to_be_hidden()
+        page.locator("#position").press("End")
+        page.locator("#forms textarea").focus()
+        expect(page.locator("#forms textarea")).to_have_value("small")
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
         expect(page.locator("#forms form")).to_have_count(1)
@@ -194,7 +200,8 @@ def test_a_finished_session_goes_on_and_another_one_is_chosen(
             page.get_by_label("Goal").fill(goal)
             page.get_by_label("Final response").select_option("Refund")
             page.get_by_role("button", name="Start", exact=True).click()
-            expect(page.locator("#session-state")).to_have_text("completed")
+            expect(page.locator("#session-prompt")).to_have_text(goal)
+            expect(page.locator("#result-body")).to_contain_text("amount")
         expect(page.locator("#sessions li")).to_have_count(2)
         calls = int(page.locator("#usage-total td").nth(1).inner_text())
         page.get_by_label("A further prompt").fill("Count them again")
@@ -207,6 +214,8 @@ def test_a_finished_session_goes_on_and_another_one_is_chosen(
         expect(page.locator("#usage-total td").nth(1)).to_have_text(str(calls))
         page.reload()
         expect(page.locator("#session-id")).not_to_have_text(current)
+        page.go_back()
+        expect(page.locator("#session-id")).to_have_text(current)
 
 
 def test_cancel_and_delete(browser: Browser, inspector: Inspector) -> None:

@@ -21,7 +21,8 @@ function draw() {
     $("position").max = shown.events.length;
     $("position").value = position;
     write($("position-text"), `${position} / ${shown.events.length}`);
-    showForms(isLive ? [...run.asked.values()] : []);
+    if (isLive) showForms([...run.asked.values()]);
+    else $("asked").hidden = true; // what a person has begun to type stays
   });
 }
 
@@ -265,8 +266,22 @@ async function begin() {
     complain($("start").querySelector(".problem"), error.message);
   }
   await listSessions();
-  const asked = decodeURIComponent(location.hash.slice(1));
-  if (asked) open(asked);
+  openAsked();
 }
+
+function openAsked() {
+  const asked = askedFor();
+  if (asked && asked !== shown.id) open(asked);
+}
+
+function askedFor() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return ""; // somebody has changed the address
+  }
+}
+
+window.addEventListener("hashchange", openAsked);
 
 begin();
