@@ -107,8 +107,10 @@ def served(folder: Path, *arguments: str) -> Iterator[Inspector]:
                 yield Inspector(found[0], folder, fake)
             finally:
                 program.terminate()
-                (folder / "log2").write_text(first + program.stderr.read())
+                said = first + program.stderr.read() + (folder / "log").read_text()
                 assert program.wait(10) in (0, -15, 130, 143)
+            assert PASSWORD not in said
+            assert "Traceback" not in said
 
 
 @contextmanager

@@ -134,10 +134,18 @@ def test_a_run_is_begun_watched_answered_in_three_ways_reloaded_and_finished(
         assert page.locator("#graph .node[data-status=completed]").count() == 0
         page.locator("#position").press("End")
         expect(page.locator("#session-state")).to_have_text("completed")
-    keeps_the_secret(inspector)
+        keeps_the_secret(inspector, page)
 
 
-def keeps_the_secret(inspector: Inspector) -> None:
+def keeps_the_secret(inspector: Inspector, page: Page) -> None:
+    session = f"sessions/{page.locator('#session-id').inner_text()}"
+    for path in ("events", "export", ""):
+        told = page.request.get(
+            page.url.partition("inspector")[0] + f"{session}/{path}".rstrip("/")
+        )
+        assert told.status == 200
+        assert "find_order" in told.text()
+        assert PASSWORD not in told.text()
     kept = b"".join(path.read_bytes() for path in inspector.folder.iterdir())
     assert kept
     assert PASSWORD.encode() not in kept
