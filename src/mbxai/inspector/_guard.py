@@ -20,7 +20,7 @@ from mbxai.serving import is_foreign
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names of this machine, as they stand in a Host header."""
 
-_COOKIE: Final = "mbxai_inspector"
+_COOKIE: Final = "mbxai_inspector"  # and the port, for a browser does not tell ports apart
 
 
 class LoopbackGuard:
@@ -62,18 +62,18 @@ class LoopbackGuard:
         if self._token is None:
             return None
         if scope["method"] == "GET" and (given := _from_query(scope)):
-            return self._welcome(scope, given)
+            return self._welcome(scope, headers, given)
         if self._is_ours(_from_cookie(headers)) or self._is_ours(_from_bearer(headers)):
             return None
         return _unknown()
 
-    def _welcome(self, scope: Scope, given: str) -> Response:
+    def _welcome(self, scope: Scope, headers: Headers, given: str) -> Response:
         """Put the token into a cookie, and take it out of the address."""
         if not self._is_ours(given):
             return _unknown()
         # A path of two slashes would lead to another host.
         answer = RedirectResponse("/" + scope["path"].lstrip("/\\"), 303)
-        answer.set_cookie(_COOKIE, given, httponly=True, samesite="strict", path="/")
+        answer.set_cookie(_cookie(headers), given, httponly=True, samesite="strict", path="/")
         answer.headers["referrer-policy"] = "no-referrer"
         answer.headers["cache-control"] = "no-store"
         return answer
@@ -104,9 +104,14 @@ def _from_bearer(headers: Headers) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
+def _cookie(headers: Headers) -> str:
+    port = headers["host"].rpartition(":")[2]
+    return f"{_COOKIE}_{port}" if port.isdigit() else _COOKIE
+
+
 def _from_cookie(headers: Headers) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+        found = SimpleCookie(headers.get("cookie", "")).get(_cookie(headers))
     except CookieError:
         return ""
     return found.value if found else ""

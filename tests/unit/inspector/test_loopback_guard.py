@@ -36,6 +36,16 @@ async def test_the_token_comes_once_in_the_address_and_then_in_a_cookie() -> Non
     assert second.text == "welcome"
 
 
+async def test_two_services_of_one_machine_have_cookies_of_their_own() -> None:
+    names = []
+    for port in (8765, 8766):
+        answer = await asked("GET", f"/?token={TOKEN}", {"Host": f"localhost:{port}"})
+        names.append(answer.headers["set-cookie"].partition("=")[0])
+    assert len(set(names)) == 2
+    other = {"Host": "localhost:8766", "Cookie": f"{names[0]}={TOKEN}"}
+    assert (await asked("GET", "/", other)).status_code == 401
+
+
 async def test_programs_send_it_as_a_header() -> None:
     answer = await asked("GET", "/agent/sessions", HOST | {"Authorization": f"Bearer {TOKEN}"})
     assert answer.text == "welcome"
@@ -50,7 +60,7 @@ async def test_programs_send_it_as_a_header() -> None:
         ("POST", f"/?token={TOKEN}", {}, 401),
         ("GET", "/", {"Authorization": "Bearer "}, 401),
         ("GET", "/", {"Authorization": f"Basic {TOKEN}"}, 401),
-        ("GET", "/", {"Cookie": "mbxai_inspector=other"}, 401),
+        ("GET", "/", {"Cookie": "mbxai_inspector_8765=other"}, 401),
         ("GET", "/", {"Cookie": '"=;;;[]'}, 401),
         ("GET", f"/?token={TOKEN}", {"Host": "evil.example"}, 421),
         ("GET", f"/?token={TOKEN}", {"Host": "127.0.0.1.evil.example:8765"}, 421),
