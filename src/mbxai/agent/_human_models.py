@@ -1,5 +1,6 @@
 """Models of the dialogue with people: what the agent asks, what a person answers."""
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -50,7 +51,7 @@ class DialogOption(BaseModel):
     parameters: dict[str, Any] = Field(
         default_factory=dict[str, Any]
     )  # Any: the application's own JSON
-    credentials: list[str] = Field(default_factory=list[str])
+    credentials: list[str] = Field(default_factory=list[str], exclude_if=operator.not_)
     allowed_tools: list[str] | None = None
 
 

@@ -75,7 +75,10 @@ const STEPS = {
   answer_rejected(run) { run.text = ""; },
   response_delta(run, { text }) { run.text += text; },
   budget_reached(run, { message }) { run.problem = message; },
-  run_failed(run, { error }) { run.problem = `${error.type}: ${error.message}`; run.asked.clear(); },
+  run_failed(run, { error }) {
+    run.problem = `${error.type}: ${error.message}`;
+    run.asked.clear();
+  },
 };
 
 // Tokens and cost are of the whole session; all else is of the turn.
