@@ -139,6 +139,7 @@ async def test_a_session_that_the_plain_api_has_ended_ends_its_workflow(order: O
             assert not await durable.cancel(agent_id)
 
 
+@pytest.mark.long
 async def test_no_more_sessions_run_at_once_than_are_allowed(order: Order) -> None:
     order.options |= {"max_runs": 2}
     with worker(order), worker(order):
@@ -157,6 +158,7 @@ async def test_no_more_sessions_run_at_once_than_are_allowed(order: Order) -> No
             assert most == 2
 
 
+@pytest.mark.long
 async def test_a_schedule_starts_sessions_once_each_over_all_workers(order: Order) -> None:
     order.cron = "*/2 * * * * *"
     with worker(order), worker(order):
@@ -173,6 +175,7 @@ async def test_a_schedule_starts_sessions_once_each_over_all_workers(order: Orde
             assert all(later - earlier > 0.5 for earlier, later in itertools.pairwise(begun))
 
 
+@pytest.mark.long
 async def test_a_worker_that_is_told_to_stop_lets_runs_come_to_rest(order: Order) -> None:
     async with durable_of(order) as (durable, agent):
         with worker(order) as process:
@@ -190,6 +193,7 @@ async def test_a_worker_that_is_told_to_stop_lets_runs_come_to_rest(order: Order
             assert (await played(durable, agent_id)).is_complete()
 
 
+@pytest.mark.long
 async def test_a_cancelled_session_is_kept_and_goes_on_when_it_is_resumed(order: Order) -> None:
     with worker(order):
         async with durable_of(order) as (durable, _):

@@ -79,6 +79,7 @@ async def test_a_session_whose_worker_is_killed_in_a_tool_goes_on_in_another_one
         assert (await agent.get_session_info("s"))["state"] == "completed"
 
 
+@pytest.mark.long
 async def test_a_session_that_waits_for_people_is_taken_over_and_answered(
     fake: FakeOpenRouter, database: str, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ async def test_a_session_that_was_stored_and_not_enqueued_is_enqueued_by_the_nex
     await check(Effects(tmp_path / "effects"), fake, everything=True)
 
 
+@pytest.mark.long
 async def test_work_that_is_cancelled_gives_its_sessions_back_and_can_begin_again(
     fake: FakeOpenRouter, database: str, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ async def test_work_that_is_cancelled_gives_its_sessions_back_and_can_begin_agai
             assert (await played(durable, agent_id)).is_complete()
 
 
+@pytest.mark.long
 async def test_workers_outlive_the_loss_of_every_connection(
     fake: FakeOpenRouter, database: str, tmp_path: Path
 ) -> None:

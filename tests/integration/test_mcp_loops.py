@@ -200,6 +200,7 @@ async def test_a_loop_that_ends_during_a_call_leaves_its_outcome_open() -> None:
         await connection.aclose()
 
 
+@pytest.mark.long
 async def test_a_loop_that_stands_still_is_an_error_and_no_wait_for_ever() -> None:
     connection = ServerConnection(target())
     await connection.list_tools()
