@@ -79,7 +79,7 @@ async def told(followed: Follower) -> AsyncGenerator[bytes]:
     async with followed:
         async for event in followed:
             yield encode_event(event)
-    yield encode_end("done")
+    yield encode_end("done" if followed.is_over else "reconnect")
 
 
 async def refused(_: Request, error: Exception) -> JSONResponse:

@@ -1,5 +1,6 @@
 """The inspector in Chromium: a run begun, watched, answered, replayed; what the page lets through."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from browser.inspector import (
     served,
     story,
 )
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from mbxai.testing import Auto, Match, Reply
 
@@ -238,6 +239,28 @@ def test_cancel_and_delete(browser: Browser, inspector: Inspector) -> None:
         page.get_by_role("button", name="Delete").click()
         expect(page.locator("#no-sessions")).to_be_visible()
         expect(page.locator("#nothing")).to_be_visible()
+
+
+def test_a_service_that_refuses_for_a_while_is_asked_again(
+    browser: Browser, inspector: Inspector
+) -> None:
+    first = {"type": "state_changed", "state": "analyzing_requirement", "seq": 1}
+    told = f"retry: 10\n\nid: 1\nevent: state_changed\ndata: {json.dumps(first)}\n\n"
+    answers = [{"status": 503}, {"body": told, "content_type": "text/event-stream"}]
+
+    def break_off(route: Route) -> None:
+        if answers:
+            route.fulfill(**answers.pop())
+        else:
+            route.continue_()
+
+    with opened(browser, inspector.url, excused="status of 503") as page:
+        page.route("**/events", break_off)
+        start(page, inspector)
+        expect(page.locator("#forms form")).to_have_count(2, timeout=20_000)
+        steps = page.locator("#log li").filter(has_text="analyzing requirement")
+        expect(steps.filter(has_text="state changed")).to_have_count(1)
+        assert not answers
 
 
 def test_without_the_token_there_is_nothing(browser: Browser, inspector: Inspector) -> None:

@@ -123,6 +123,25 @@ def test_who_has_the_state_already_gets_nothing(service: httpx.Client) -> None:
     assert other.status_code == 200
 
 
+def test_a_tag_that_was_weakened_on_the_way_still_fits(service: httpx.Client) -> None:
+    agent_id = begun(service)
+    rested(service, agent_id)
+    tag = service.get(f"/agent/sessions/{agent_id}").headers["etag"]
+    for given in (f"W/{tag}", f'"0-0", {tag}', "*"):
+        headers = {"If-None-Match": given}
+        assert service.get(f"/agent/sessions/{agent_id}", headers=headers).status_code == 304
+
+
+def test_sessions_stand_where_the_service_puts_them(fake: FakeOpenRouter, tmp_path: Path) -> None:
+    with served(agent_of(fake, tmp_path), prefix="/sessions/runs") as service:
+        started = service.post("/sessions/runs/sessions", json=START)
+        place = started.headers["location"]
+        assert place == f"/sessions/runs/sessions/{started.json()['agent_id']}"
+        while service.get(place).json()["is_running"]:
+            time.sleep(0.02)
+        assert service.post(f"{place}/runs", json=START).headers["location"] == place
+
+
 def test_the_same_request_twice_begins_one_session(service: httpx.Client) -> None:
     key = {"Idempotency-Key": "k-1"}
     agent_id = begun(service, headers=key)

@@ -1,6 +1,7 @@
 """`POST .../ag-ui`: a front end that speaks AG-UI runs the agent, and answers what it asks."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, cast
 
 from fastapi import APIRouter, Request
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 
 from mbxai.errors import MBXAIError
 from mbxai.fastapi._front_ends import FrontEndModel, Id, ResumeEntry, Thread, prompt_of
-from mbxai.serving import SSE_HEADERS, AGUIEvent, AGUIRun, RunManager, encode_ag_ui, problem_of
+from mbxai.serving import SSE_HEADERS, AGUIRun, RunManager, SessionView, encode_ag_ui, problem_of
 
 
 class RunAgentInput(FrontEndModel):
@@ -35,19 +36,16 @@ def add_ag_ui(router: APIRouter, runs: RunManager, response_model: type[BaseMode
         """Run the agent for a front end that speaks AG-UI 1.0."""
         scope = cast("str", request.state.mbxai_scope)
         thread = Thread(runs, body.thread_id, scope, response_model)
-        return StreamingResponse(_stream(thread, body), headers=SSE_HEADERS)
+        before = await thread.before()
+        return StreamingResponse(_stream(thread, before, body), headers=SSE_HEADERS)
 
 
-async def _stream(thread: Thread, body: RunAgentInput) -> AsyncGenerator[bytes]:
-    async for event in _events(thread, body):
-        yield encode_ag_ui(event)
-
-
-async def _events(thread: Thread, body: RunAgentInput) -> AsyncGenerator[AGUIEvent]:
+async def _stream(
+    thread: Thread, before: SessionView, body: RunAgentInput
+) -> AsyncGenerator[bytes]:
     run = AGUIRun(thread.agent_id, body.run_id)
-    before = await thread.view()
-    for told in run.begin(before.response):
-        yield told
+    for event in run.begin(before.response):
+        yield encode_ag_ui(event)
     try:
         if body.resume:
             await thread.resume(before, body.resume)
@@ -55,18 +53,9 @@ async def _events(thread: Thread, body: RunAgentInput) -> AsyncGenerator[AGUIEve
             await thread.begin(prompt_of(body.messages, "content"), body.run_id)
         followed = await thread.follow(before.last_event)
     except MBXAIError as error:
-        problem = problem_of(error)
-        for told in run.fail(problem.detail or problem.title, problem.code):
-            yield told
+        for event in run.fail(problem_of(error)):
+            yield encode_ag_ui(event)
         return
-    async with followed as events:
-        async for event in events:
-            for told in run.add(event):
-                yield told
-    after = await thread.view()
-    if after.is_running:
-        last = run.fail("The run goes on without this stream.", "stream_ended")
-    else:
-        last = run.end(after.response)
-    for told in last:
-        yield told
+    async with aclosing(thread.told(run, followed)) as told:
+        async for event in told:
+            yield encode_ag_ui(event)

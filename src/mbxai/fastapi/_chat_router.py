@@ -27,7 +27,7 @@ from mbxai.serving import (
     encode_chat,
     encode_comment,
 )
-from mbxai.tools import AsyncToolChatStream, ToolCompletion
+from mbxai.tools import AsyncToolChatStream, AsyncToolClient, ToolClient, ToolCompletion
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ _OWN_FIELDS = {"messages", "model", "stream", "stream_options", "n", "tools", "s
 
 
 class SupportsChat(Protocol):
-    """A client whose `chat` runs tools: `AsyncToolClient`, `AsyncMCPClient`."""
+    """A client whose `chat` runs tools."""
 
     # Any: the parameters of `AsyncToolClient.chat`, whose result depends on `stream`.
     async def chat(self, messages: Any, **params: Any) -> Any:
@@ -153,7 +153,7 @@ class ChatRoute(BoundedRoute):
 
 
 def chat_router(
-    client: SupportsChat | object,
+    client: AsyncToolClient | ToolClient | SupportsChat,
     *,
     scope: Callable[..., object],
     models: Mapping[str, str | None] | None = None,

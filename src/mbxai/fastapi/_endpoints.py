@@ -1,19 +1,23 @@
 """What each path of the agent's router does."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Union, cast
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
+from mbxai._redaction import get_logger
 from mbxai.agent import AsyncAgentClient, SubmitOptions
 from mbxai.agent.models import DialogOption, HumanInLoopResponse, HumanInLoopResponseBatch
 from mbxai.errors import (
     ConfigurationError,
     InteractionExpiredError,
     InteractionNotFoundError,
+    SessionError,
 )
 from mbxai.fastapi._bodies import (
     AnswerForm,
@@ -26,7 +30,6 @@ from mbxai.fastapi._bodies import (
 )
 from mbxai.fastapi._route import response_of
 from mbxai.serving import (
-    RESTS,
     Follower,
     Problem,
     RunManager,
@@ -34,6 +37,8 @@ from mbxai.serving import (
     is_counted,
     last_event_number,
 )
+
+logger: logging.Logger = get_logger(__name__)
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=256)]
 
@@ -114,7 +119,7 @@ class Endpoints:
         """Tell how a session stands; `If-None-Match` saves an unchanged answer."""
         found = await self._state(_scope_of(request), agent_id, 200)
         tag = found.headers["etag"]
-        if if_none_match is not None and tag in (t.strip() for t in if_none_match.split(",")):
+        if if_none_match is not None and _names(if_none_match, tag):
             return Response(status_code=304, headers={"ETag": tag})
         return found
 
@@ -188,22 +193,21 @@ class Endpoints:
 
         @router.get(path, response_class=EventSourceResponse)
         async def events(
-            request: Request,
-            agent_id: str,
             found: Annotated[Follower, Depends(followed)],
             types: Annotated[str | None, Query(description="Names, joined by commas.")] = None,
         ) -> AsyncIterator[ServerSentEvent]:
             """Follow a session until its turn is over; `Last-Event-ID` goes on without a gap."""
             wanted = None if types is None else frozenset(types.split(","))
             yield ServerSentEvent(comment="", retry=_RETRY_MILLISECONDS)
-            async for event in found:
-                if wanted is not None and event.type not in wanted:
-                    continue
-                number = str(event.seq) if is_counted(event) else None
-                yield ServerSentEvent(data=event, event=event.type, id=number)
-            view = await self._runs.view(agent_id, scope=_scope_of(request))
-            is_over = view.response.state in RESTS
-            yield ServerSentEvent(data={}, event="done" if is_over else "reconnect")
+            try:
+                async for event in found:
+                    if wanted is not None and event.type not in wanted:
+                        continue
+                    number = str(event.seq) if is_counted(event) else None
+                    yield ServerSentEvent(data=event, event=event.type, id=number)
+            except SessionError as error:
+                logger.warning("events cannot be read on: %s", error)
+            yield ServerSentEvent(data={}, event="done" if found.is_over else "reconnect")
 
     async def _begin(
         self,
@@ -220,8 +224,10 @@ class Endpoints:
             scope=_scope_of(request),
             **options,
         )
-        router = request.url.path.partition("/sessions")[0]
-        response.headers["Location"] = f"{router}/sessions/{begun}"
+        sessions = request.url.path
+        if agent_id is not None:
+            sessions = sessions.removesuffix("/runs").rpartition("/")[0]
+        response.headers["Location"] = f"{sessions}/{quote(begun, safe='')}"
         return SessionStarted(agent_id=begun)
 
     def _model(self, name: str | None) -> type[BaseModel]:
@@ -254,8 +260,7 @@ class Endpoints:
 
     async def _stands(self, scope: str, agent_id: str, if_match: str) -> bool:
         found = await self._state(scope, agent_id, 200)
-        tags = [tag.strip() for tag in if_match.split(",")]
-        return "*" in tags or found.headers["etag"] in tags
+        return _names(if_match, found.headers["etag"])
 
     async def _check_open(
         self, scope: str, agent_id: str, given: list[HumanInLoopResponse]
@@ -269,6 +274,11 @@ class Endpoints:
                 raise InteractionExpiredError(
                     "The request is closed.", interaction_id=answer.interaction_id
                 )
+
+
+def _names(header: str, tag: str) -> bool:
+    # What compresses on the way marks a tag as weak; it still names the same state.
+    return any(given.strip().removeprefix("W/") in ("*", tag) for given in header.split(","))
 
 
 def _scope_of(request: Request) -> str:

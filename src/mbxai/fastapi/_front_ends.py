@@ -1,20 +1,26 @@
 """How front ends that speak a protocol of their own run a session; what differs is the encoding."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, cast
+from collections.abc import AsyncGenerator, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from mbxai.agent import AgentResponse
+from mbxai.agent.events import AgentEvent
 from mbxai.agent.models import AgentState, HumanInLoopResponse, HumanInteractionType
 from mbxai.errors import (
     ConfigurationError,
     InteractionMismatchError,
     InteractionNotFoundError,
+    MBXAIError,
     SessionNotFoundError,
 )
-from mbxai.serving import Follower, RunManager, SessionView
+from mbxai.serving import Follower, Problem, RunManager, SessionView, problem_of
+
+_GOES_ON = Problem(503, "stream_ended", "The run goes on without this stream.")
+
+Piece: TypeAlias = dict[str, Any]  # Any: JSON of the wire
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -31,6 +37,22 @@ class ResumeEntry(FrontEndModel):
     interrupt_id: Id
     status: Literal["resolved", "cancelled"]
     payload: Any = None  # Any: JSON that the interrupt's schema describes
+
+
+class FrontEndRun(Protocol):
+    """One run in the protocol of a front end."""
+
+    def add(self, event: AgentEvent) -> list[Piece]:
+        """Return what an event of the session is there."""
+        ...
+
+    def end(self, response: AgentResponse[Any]) -> list[Piece]:
+        """Return the end of a run that rests."""
+        ...
+
+    def fail(self, problem: Problem) -> list[Piece]:
+        """Return the end of a stream that cannot tell how the run ends."""
+        ...
 
 
 class Thread:
@@ -52,8 +74,8 @@ class Thread:
         self._scope = scope
         self._model = response_model
 
-    async def view(self) -> SessionView:
-        """Return how the session stands, also where there is none yet."""
+    async def before(self) -> SessionView:
+        """Return how the session stands before the run, also where there is none yet."""
         try:
             return await self._runs.view(self.agent_id, scope=self._scope)
         except SessionNotFoundError:
@@ -114,6 +136,25 @@ class Thread:
         return await self._runs.follow(
             self.agent_id, scope=self._scope, after=after, until_waiting=True
         )
+
+    async def told(self, run: FrontEndRun, followed: Follower) -> AsyncGenerator[Piece]:
+        """Tell what happens until the session rests, and then how it stands.
+
+        Args:
+            run: Says it in the front end's protocol.
+            followed: The session's events; they are closed at the end.
+        """
+        try:
+            async with followed as events:
+                async for event in events:
+                    for piece in run.add(event):
+                        yield piece
+            after = await self._runs.view(self.agent_id, scope=self._scope)
+            last = run.fail(_GOES_ON) if after.is_running else run.end(after.response)
+        except MBXAIError as error:  # deleted meanwhile, or out of reach
+            last = run.fail(problem_of(error))
+        for piece in last:
+            yield piece
 
 
 def prompt_of(messages: Sequence[dict[str, Any]], parts: str) -> str:  # Any: JSON

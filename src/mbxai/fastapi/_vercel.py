@@ -1,6 +1,7 @@
 """`POST .../vercel/chat`: `useChat` of Vercel's AI SDK runs the agent, and answers what it asks."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Literal, cast
 
 from fastapi import APIRouter, Request, Response
@@ -44,7 +45,7 @@ def add_vercel(router: APIRouter, runs: RunManager, response_model: type[BaseMod
     async def chat(request: Request, body: ChatRequest) -> StreamingResponse:
         """Run the agent for `useChat` of Vercel's AI SDK; its chat is the session."""
         thread = thread_of(request, body.id)
-        before = await thread.view()
+        before = await thread.before()
         if body.resume:
             await thread.resume(before, body.resume)
         else:
@@ -55,7 +56,7 @@ def add_vercel(router: APIRouter, runs: RunManager, response_model: type[BaseMod
     async def again(request: Request, chat_id: str) -> Response:
         """Follow a chat that runs already; 204 where nothing runs."""
         thread = thread_of(request, chat_id)
-        before = await thread.view()
+        before = await thread.before()
         return await _streamed(thread, before) if before.is_running else Response(status_code=204)
 
 
@@ -66,15 +67,11 @@ async def _streamed(thread: Thread, before: SessionView) -> StreamingResponse:
 
 async def _stream(thread: Thread, before: SessionView, followed: Follower) -> AsyncGenerator[bytes]:
     run = AIUIRun(thread.agent_id)
-    async with followed as events:
-        for chunk in run.begin(before.response, before.last_event):
-            yield encode_ai_ui(chunk)
-        async for event in events:
-            for chunk in run.add(event):
-                yield encode_ai_ui(chunk)
-    after = await thread.view()
-    for chunk in run.leave() if after.is_running else run.end(after.response):
+    for chunk in run.begin(before.response, before.last_event):
         yield encode_ai_ui(chunk)
+    async with aclosing(thread.told(run, followed)) as told:
+        async for chunk in told:
+            yield encode_ai_ui(chunk)
     yield AI_UI_DONE
 
 

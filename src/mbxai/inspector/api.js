@@ -2,7 +2,12 @@
 
 const BASE = new URL(".", location.href);
 
-class Refused extends Error {}
+class Refused extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
 
 async function call(method, path, body) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
@@ -17,8 +22,8 @@ async function call(method, path, body) {
   write($("connection"), "Connected");
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   const problem = await answer.json().catch(() => ({}));
-  throw new Refused([problem.title ?? `Status ${answer.status}.`, problem.detail]
-    .filter(Boolean).join(" "));
+  const texts = [problem.title ?? `Status ${answer.status}.`, problem.detail];
+  throw new Refused(texts.filter(Boolean).join(" "), answer.status);
 }
 
 function pathOf(agentId, rest = "") {

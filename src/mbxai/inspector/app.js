@@ -94,13 +94,20 @@ function follow(agentId) {
     source.close();
     refresh(agentId);
   });
-  source.addEventListener("open", () => write($("connection"), "Connected"));
+  source.addEventListener("open", () => {
+    write($("connection"), "Connected");
+    complain($("session-problem"), "");
+  });
   source.addEventListener("error", () => {
-    if (source.readyState !== EventSource.CLOSED) write($("connection"), "Connecting again");
-    else refresh(agentId);
+    if (source !== shown.source) return;
+    write($("connection"), "Connecting again");
+    if (source.readyState !== EventSource.CLOSED) return;
+    refresh(agentId); // the service has refused; a browser asks again only where none answered
+    setTimeout(() => { if (source === shown.source) follow(agentId); }, AGAIN_MILLISECONDS);
   });
 }
 
+const AGAIN_MILLISECONDS = 5000;
 const PIECES = new Set(["response_delta", "tool_progressed"]);
 
 function take(event) {
@@ -108,6 +115,7 @@ function take(event) {
     shown.pieces.push(event); // the log does not keep them, so neither does the replay
     return draw();
   }
+  if (event.seq <= (shown.events.at(-1)?.seq ?? 0)) return; // told again to who connects again
   shown.events.push(event);
   if (event.type === "state_changed" || event.type === "answer_rejected") shown.pieces = [];
   if (event.type === "state_changed") {
@@ -123,7 +131,10 @@ async function refresh(agentId) {
     const state = await call("GET", pathOf(agentId));
     if (agentId === shown.id) shown.state = state;
   } catch (error) {
-    if (agentId === shown.id) complain($("session-problem"), error.message);
+    if (agentId === shown.id) {
+      complain($("session-problem"), error.message);
+      if (error.status === 404) close();
+    }
   }
   draw();
   listSessions();

@@ -17,9 +17,10 @@ from mbxai.agent.events import (
     ToolCalled,
     ToolEnded,
 )
-from mbxai.agent.models import AgentFailure, AgentResponse, AgentState, HumanInLoopRequest
+from mbxai.agent.models import AgentResponse, AgentState, HumanInLoopRequest
 from mbxai.serving._forms import answer_schema
 from mbxai.serving._front_end import CANCELLED, PHASES, json_of, text_of
+from mbxai.serving._problems import Problem
 
 AGUIEvent: TypeAlias = dict[str, Any]  # Any: JSON of the wire
 """One event on the wire."""
@@ -95,7 +96,7 @@ class AGUIRun:
         """
         last = self._left()
         if response.error is not None and response.error.type != CANCELLED:
-            return [*last, *_failed(response.error)]
+            return [*last, _error(response.error.message, response.error.type)]
         finished: AGUIEvent = {"type": "RUN_FINISHED", **self._ids}
         if response.error is not None:
             return [*last, finished | {"outcome": {"type": "cancelled"}}]
@@ -106,14 +107,13 @@ class AGUIRun:
         last += [_changed("/final_response", result), *self._said(text_of(result))]
         return [*last, finished | {"outcome": {"type": "success"}, "result": result}]
 
-    def fail(self, message: str, code: str) -> list[AGUIEvent]:
-        """Return the last events of a run that could not go on.
+    def fail(self, problem: Problem) -> list[AGUIEvent]:
+        """Return the last events of a stream that cannot tell how the run ends.
 
         Args:
-            message: What a person may know of it.
-            code: Names it for programs.
+            problem: What went wrong.
         """
-        return [*self._left(), {"type": "RUN_ERROR", "message": message, "code": code}]
+        return [*self._left(), _error(problem.message, problem.code)]
 
     def _entered(self, state: AgentState) -> list[AGUIEvent]:
         left = self._left()
@@ -172,8 +172,8 @@ def _changed(path: str, value: object, *, op: str = "add") -> AGUIEvent:
     return {"type": "STATE_DELTA", "delta": [{"op": op, "path": path, "value": value}]}
 
 
-def _failed(error: AgentFailure) -> list[AGUIEvent]:
-    return [{"type": "RUN_ERROR", "message": error.message, "code": error.type}]
+def _error(message: str, code: str) -> AGUIEvent:
+    return {"type": "RUN_ERROR", "message": message, "code": code}
 
 
 def _interrupt(request: HumanInLoopRequest) -> AGUIEvent:

@@ -20,6 +20,7 @@ from mbxai.agent.events import (
 from mbxai.agent.models import AgentResponse, TodoList
 from mbxai.serving._forms import answer_schema
 from mbxai.serving._front_end import CANCELLED, PHASES, json_of, text_of
+from mbxai.serving._problems import Problem
 from mbxai.serving._sse import SSE_HEADERS
 
 AIUIChunk: TypeAlias = dict[str, Any]  # Any: JSON of the wire
@@ -109,10 +110,13 @@ class AIUIRun:
         last += [{"type": "text-end", "id": "answer"}, _data("result", result)]
         return [*last, _finish("stop", metadata)]
 
-    def leave(self) -> list[AIUIChunk]:
-        """Return the last chunks of a stream that ends before the run does."""
-        text = "The run goes on without this stream."
-        return [*self._left(), {"type": "error", "errorText": text}]
+    def fail(self, problem: Problem) -> list[AIUIChunk]:
+        """Return the last chunks of a stream that cannot tell how the run ends.
+
+        Args:
+            problem: What went wrong.
+        """
+        return [*self._left(), {"type": "error", "errorText": problem.message}]
 
     def _entered(self, event: StateChanged) -> list[AIUIChunk]:
         left = self._left()

@@ -135,7 +135,7 @@ def chat_error(problem: Problem, param: str | None = None) -> Wire:
     usual = "invalid_request_error" if problem.status < 500 else "server_error"
     return {
         "error": {
-            "message": problem.detail or problem.title,
+            "message": problem.message,
             "type": _TYPES.get(problem.status, usual),
             "param": param,
             "code": problem.code,

@@ -69,6 +69,14 @@ class Follower:
         """Follow no more."""
         await self.aclose()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the iteration ended because nothing more will happen in the session.
+
+        If not, the service ends, or the events were closed: another one tells the rest.
+        """
+        return self._tail.is_over
+
     async def aclose(self) -> None:
         """Follow no more; safe from any task, and more than once."""
         self._finalizer()
@@ -99,6 +107,7 @@ class _Tail:
         self.after: int = after
         self.scope: anyio.CancelScope = anyio.CancelScope()
         self.failure: SessionError | None = None
+        self.is_over: bool = False
         self.outbox: MemoryObjectSendStream[AgentEvent]
         self.inbox: MemoryObjectReceiveStream[AgentEvent]
         self.outbox, self.inbox = anyio.create_memory_object_stream[AgentEvent](_BUFFER)
@@ -108,6 +117,7 @@ class _Tail:
         try:
             with self.scope, self.outbox:
                 await _read_on(self)
+                self.is_over = True
         except SessionError as error:
             self.failure = error
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):

@@ -40,6 +40,11 @@ class Problem:
     detail: str = ""
     retry_after: int | None = None
 
+    @property
+    def message(self) -> str:
+        """What a person may read of it, where there is room for one text."""
+        return self.detail or self.title
+
     def to_dict(self) -> dict[str, str | int]:
         """Return the members of the JSON object."""
         members: dict[str, str | int] = {

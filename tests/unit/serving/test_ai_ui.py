@@ -23,7 +23,7 @@ from mbxai.agent.models import (
     TodoList,
     TokenUsage,
 )
-from mbxai.serving import AIUIRun, encode_ai_ui
+from mbxai.serving import AIUIRun, Problem, encode_ai_ui
 from mbxai.wire import ToolCalled, ToolEnded
 
 TASK = Task(id="a", title="Ship", description="Ship it")
@@ -103,7 +103,7 @@ def test_every_end_is_told_as_what_it_is() -> None:
     cancelled = broken.model_copy(update={"type": "Cancelled"})
     (aborted,) = begun().end(response(AgentState.FAILED, error=cancelled))
     assert aborted["type"] == "abort"
-    assert kinds(begun().leave()) == ["error"]
+    assert begun().fail(Problem(503, "x", "Away.")) == [{"type": "error", "errorText": "Away."}]
 
 
 @pytest.mark.parametrize(
