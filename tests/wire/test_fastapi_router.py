@@ -257,6 +257,24 @@ def test_f4_bad_bodies_are_refused_and_never_echoed(
         assert s.get("/agent/sessions").json()["sessions"] == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json; charset=utf-8", 202),
+        ("application/ld+json", 202),
+        ("application/x-www-form-urlencoded", 415),
+        ("text/plain", 415),
+        ("", 415),
+    ],
+)
+def test_f4_a_body_must_say_that_it_is_json(service: httpx.Client, kind: str, status: int) -> None:
+    body = json.dumps(START).encode()
+    answer = service.post("/agent/sessions", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == status
+    if status == 415:
+        assert problem(answer) == (415, "unsupported_media_type")
+
+
 def test_f4_a_body_without_a_length_is_bounded_too(fake: FakeOpenRouter, tmp_path: Path) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(1000):

@@ -38,6 +38,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {  # Any: parts of an OpenAPI documen
     403: {"description": "A tool wants the approval of a person."},
     404: {"description": "There is no such model."},
     413: {"description": "The body is too large."},
+    415: {"description": "The body is no JSON."},
     429: {"description": "The model is asked too often."},
     502: {"description": "The model cannot be reached."},
     504: {"description": "The model did not answer in time."},

@@ -21,6 +21,7 @@ logger: logging.Logger = get_logger(__name__)
 
 _NO_JSON = Problem(422, "invalid_json", "The body of the request is no JSON.")
 _FOREIGN = Problem(403, "foreign_origin", "A page of this origin may change nothing here.")
+_NOT_JSON = Problem(415, "unsupported_media_type", "The body must be application/json.")
 _TOO_LARGE = Problem(413, "body_too_large", "The body of the request is too large.")
 
 
@@ -46,6 +47,8 @@ class BoundedRoute(APIRoute):
             body = await _body_of(request, self.max_body_bytes)
             if body is None:
                 return self.refused(_TOO_LARGE)
+            if body and not _says_json(request):
+                return self.refused(_NOT_JSON)
             if not _is_json(body):
                 return self.refused(_NO_JSON)
             try:
@@ -122,6 +125,14 @@ def place_of(found: Mapping[str, Any]) -> list[str]:  # Any: what pydantic says 
     """
     steps = found["loc"][:-1] if found["type"] == "extra_forbidden" else found["loc"]
     return [str(step) for step in steps]
+
+
+def _says_json(request: Request) -> bool:
+    # A form of a foreign page can send any body, but not this header.
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
 
 
 def _is_json(body: bytes) -> bool:

@@ -26,6 +26,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {  # Any: parts of an OpenAPI docum
         (409, "The session, or the request to a person, does not allow it now."),
         (412, "The session has changed."),
         (413, "The body is too large."),
+        (415, "The body is no JSON."),
         (422, "The request is not as it should be."),
         (429, "Too many runs are waiting."),
         (503, "Sessions cannot be reached."),

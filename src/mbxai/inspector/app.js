@@ -77,6 +77,16 @@ function open(agentId) {
   draw();
 }
 
+function leave(why) {
+  close();
+  Object.assign(shown, { id: "", events: [], pieces: [], state: null });
+  location.hash = "";
+  $("session").hidden = true;
+  $("nothing").hidden = false;
+  write($("nothing"), `${why} Start a run, or choose a session.`);
+  $("main").focus();
+}
+
 function close() {
   shown.source?.close();
   shown.source = null;
@@ -132,8 +142,8 @@ async function refresh(agentId) {
     if (agentId === shown.id) shown.state = state;
   } catch (error) {
     if (agentId === shown.id) {
-      complain($("session-problem"), error.message);
-      if (error.status === 404) close();
+      if (error.status === 404) leave("There is no such session.");
+      else complain($("session-problem"), error.message);
     }
   }
   draw();
@@ -252,12 +262,7 @@ $("delete").addEventListener("click", () => {
   if (!confirm("Delete this session and all that is known of it?")) return;
   attempt(async () => {
     await call("DELETE", pathOf(shown.id));
-    close();
-    Object.assign(shown, { id: "", events: [], pieces: [], state: null });
-    location.hash = "";
-    $("session").hidden = true;
-    $("nothing").hidden = false;
-    $("main").focus();
+    leave("The session is deleted.");
     listSessions();
   });
 });

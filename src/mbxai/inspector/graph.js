@@ -40,7 +40,7 @@ function drawPlan(place, tasks) {
   const picture = place.firstElementChild ?? place.appendChild(newPicture());
   const done = tasks.filter((task) => task.status === "completed").length;
   set(picture, { width, height, viewBox: `0 0 ${width} ${height}` });
-  picture.setAttribute("aria-label", `${tasks.length} tasks, ${done} completed`);
+  picture.setAttribute("aria-label", `${countOf(tasks.length, "task")}, ${done} completed`);
   const [lines, nodes] = picture.children;
   keyed(lines, edges, (edge) => edge.id, () => svg("path", { class: "edge" }), drawEdge);
   keyed(nodes, tasks, (task) => task.id, newNode, (node, task) => {

@@ -99,6 +99,10 @@ function progressText(message, fraction) {
   return [share, message].filter(Boolean).join(" ");
 }
 
+function countOf(number, thing) {
+  return `${number} ${thing}${number === 1 ? "" : "s"}`;
+}
+
 function words(name) {
   return name.replaceAll("_", " ");
 }
@@ -106,7 +110,7 @@ function words(name) {
 function summaryOf(event) {
   switch (event.type) {
     case "state_changed": return words(event.state);
-    case "plan_changed": return `${event.todo_list.tasks.length} tasks`;
+    case "plan_changed": return countOf(event.todo_list.tasks.length, "task");
     case "task_changed": return `${event.task.title}: ${words(event.task.status)}`;
     case "tool_called": return event.name;
     case "tool_ended": return `${event.name}: ${event.is_error ? "failed" : "done"}`;
